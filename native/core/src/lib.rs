@@ -1,0 +1,21 @@
+//! The Whalescale protocol as pure state machines.
+//!
+//! Nothing here opens a socket, starts a thread, reads a clock or draws a random number: time and
+//! entropy are parameters, packets are byte slices, and results come back as values. The same code
+//! therefore runs under virtual time in tests and under real threads in the addon.
+//!
+//! The modules follow a packet: [`routes`] finds the peer, [`sender`] seals, [`receiver`] opens,
+//! [`control`] shakes hands and keeps the timers.
+#![forbid(unsafe_code)]
+
+pub mod aead;
+pub mod constants;
+pub mod control;
+pub mod entropy;
+pub mod handshake;
+pub mod identity;
+pub mod inner;
+pub mod replay;
+pub mod routes;
+pub mod time;
+pub mod wire;
