@@ -94,6 +94,8 @@ impl DropCounters {
 
     /// How often `reason` struck.
     pub fn get(&self, reason: DropReason) -> u64 {
-        self.0.get(reason as usize).map_or(0, |counter| counter.load(Ordering::Relaxed))
+        self.0
+            .get(reason as usize)
+            .map_or(0, |counter| counter.load(Ordering::Relaxed))
     }
 }

@@ -10,7 +10,6 @@ use arrayvec::ArrayVec;
 
 use crate::activity::Activity;
 use crate::aead::AeadKey;
-use crate::constants::limits;
 use crate::routes::Routes;
 use crate::time::Instant;
 
@@ -39,11 +38,18 @@ pub enum ToSender {
     /// Route by this table from now on.
     Routes(PeerRoutes),
     /// A new peer at this index, replacing any other.
-    Peer { peer: PeerIndex, activity: Arc<Activity> },
+    Peer {
+        peer: PeerIndex,
+        activity: Arc<Activity>,
+    },
     /// Forget the peer.
     RemovePeer(PeerIndex),
     /// Send the peer's packets here, none longer than `inner_mtu`.
-    Endpoint { peer: PeerIndex, endpoint: Endpoint, inner_mtu: u16 },
+    Endpoint {
+        peer: PeerIndex,
+        endpoint: Endpoint,
+        inner_mtu: u16,
+    },
     /// Seal with this key from now on, and send what waited for it.
     Keypair { peer: PeerIndex, key: SendKey },
     /// Nothing more may be sealed for this peer until it has a new key.
@@ -51,7 +57,11 @@ pub enum ToSender {
     /// The peer is unreachable: drop what waits for it.
     DropStaged(PeerIndex),
     /// Seal and send this plaintext (empty: a keepalive) as it is, to `endpoint` if given.
-    Frame { peer: PeerIndex, endpoint: Option<Endpoint>, plaintext: Vec<u8> },
+    Frame {
+        peer: PeerIndex,
+        endpoint: Option<Endpoint>,
+        plaintext: Vec<u8>,
+    },
 }
 
 /// The sending half of a keypair.
@@ -106,14 +116,21 @@ pub enum FromSender {
     /// The key is due for renewal.
     KeyAged(PeerIndex),
     /// A datagram of this many bytes does not fit the path.
-    TooBig { peer: PeerIndex, endpoint: Endpoint, datagram: usize },
+    TooBig {
+        peer: PeerIndex,
+        endpoint: Endpoint,
+        datagram: usize,
+    },
 }
 
 /// From the receive machine to control.
 #[derive(Debug, PartialEq, Eq)]
 pub enum FromReceiver {
     /// A handshake message with a valid mac1, or a cookie reply.
-    Handshake { from: Endpoint, message: HandshakeBytes },
+    Handshake {
+        from: Endpoint,
+        message: HandshakeBytes,
+    },
     /// The first packet under a key that the other end initiated: it may be used for sending.
     Confirmed { peer: PeerIndex, index: u32 },
     /// A newer authentic packet came from another address than the current one.
@@ -121,7 +138,13 @@ pub enum FromReceiver {
     /// The key is due for renewal.
     KeyAged(PeerIndex),
     /// A control frame.
-    Frame { peer: PeerIndex, index: u32, from: Endpoint, datagram: usize, plaintext: Vec<u8> },
+    Frame {
+        peer: PeerIndex,
+        index: u32,
+        from: Endpoint,
+        datagram: usize,
+        plaintext: Vec<u8>,
+    },
 }
 
 /// Room for the longest handshake message, an initiation.

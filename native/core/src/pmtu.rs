@@ -26,7 +26,10 @@ enum Phase {
     /// Probing `candidate`; sizes from `too_big` on do not pass.
     Searching { candidate: u16, too_big: u16 },
     /// Done until `raise_at`; the size is confirmed again at `confirm_at`.
-    Complete { raise_at: Instant, confirm_at: Instant },
+    Complete {
+        raise_at: Instant,
+        confirm_at: Instant,
+    },
     /// Probing the size in use again.
     Confirming,
 }
@@ -64,8 +67,18 @@ impl PathMtu {
     }
 
     fn new(current: u16, ceiling: u16, fixed: bool) -> Self {
-        let phase = Phase::Searching { candidate: ceiling, too_big: ceiling.saturating_add(1) };
-        Self { current, ceiling, fixed, phase, lost: 0, deadline: None }
+        let phase = Phase::Searching {
+            candidate: ceiling,
+            too_big: ceiling.saturating_add(1),
+        };
+        Self {
+            current,
+            ceiling,
+            fixed,
+            phase,
+            lost: 0,
+            deadline: None,
+        }
     }
 
     /// The largest inner packet that this path is known to carry.
@@ -75,14 +88,24 @@ impl PathMtu {
 
     /// The path changed: what was learned is void.
     pub fn restart(&mut self) {
-        *self = if self.fixed { Self::fixed(self.current) } else { Self::auto() };
+        *self = if self.fixed {
+            Self::fixed(self.current)
+        } else {
+            Self::auto()
+        };
     }
 
     /// When [`Self::poll`] has something to do; nothing before that.
     pub fn next_deadline(&self) -> Option<Instant> {
         match (self.phase, self.deadline) {
             (_, Some(deadline)) => Some(deadline),
-            (Phase::Complete { raise_at, confirm_at }, None) => Some(raise_at.min(confirm_at)),
+            (
+                Phase::Complete {
+                    raise_at,
+                    confirm_at,
+                },
+                None,
+            ) => Some(raise_at.min(confirm_at)),
             (Phase::Searching { .. } | Phase::Confirming, None) => Some(Instant::default()),
         }
     }
@@ -102,7 +125,11 @@ impl PathMtu {
                 return Some(Step::TooSmall);
             }
         }
-        if let Phase::Complete { raise_at, confirm_at } = self.phase {
+        if let Phase::Complete {
+            raise_at,
+            confirm_at,
+        } = self.phase
+        {
             if now >= raise_at {
                 self.search(self.ceiling, self.ceiling.saturating_add(1));
             } else if now >= confirm_at && busy && (self.fixed || self.current > mtu::INNER_MIN) {
@@ -139,7 +166,8 @@ impl PathMtu {
             self.complete(now, now + RAISE_INTERVAL);
             return (!known).then_some(Step::TooSmall);
         }
-        let searching = matches!(self.phase, Phase::Searching { candidate, .. } if candidate >= size);
+        let searching =
+            matches!(self.phase, Phase::Searching { candidate, .. } if candidate >= size);
         if size <= self.current {
             self.current = mtu::INNER_MIN;
             self.settle_or_search(size, now);
@@ -172,7 +200,10 @@ impl PathMtu {
         if room <= STEP {
             self.complete(now, now + RAISE_INTERVAL);
         } else {
-            self.search(self.current + (room / 2).next_multiple_of(STEP).min(room - 1), too_big);
+            self.search(
+                self.current + (room / 2).next_multiple_of(STEP).min(room - 1),
+                too_big,
+            );
         }
     }
 
@@ -183,7 +214,10 @@ impl PathMtu {
     }
 
     fn complete(&mut self, now: Instant, raise_at: Instant) {
-        self.phase = Phase::Complete { raise_at, confirm_at: now + CONFIRM_INTERVAL };
+        self.phase = Phase::Complete {
+            raise_at,
+            confirm_at: now + CONFIRM_INTERVAL,
+        };
         self.lost = 0;
         self.deadline = None;
     }

@@ -9,6 +9,7 @@
 //! Handshake messages and control frames go to control. Nothing that fails a check is answered.
 
 use std::collections::BTreeMap;
+use std::io::IoSlice;
 use std::net::IpAddr;
 use std::ops::Range;
 use std::sync::Arc;
@@ -18,9 +19,11 @@ use arrayvec::ArrayVec;
 use crate::aead::{HEADER_LEN, TAG_LEN};
 use crate::constants::{limits, protocol};
 use crate::drops::{DropCounters, DropReason};
-use crate::handoff::{Endpoint, FromReceiver, HandshakeBytes, PeerIndex, PeerRoutes, ReceiveKey, ToReceiver};
+use crate::handoff::{
+    Endpoint, FromReceiver, HandshakeBytes, PeerIndex, PeerRoutes, ReceiveKey, ToReceiver,
+};
 use crate::handshake::mac::MacVerifier;
-use crate::inner::coalesce::{self, Offload, Piece};
+use crate::inner::coalesce::{self, Offload};
 use crate::inner::ip;
 use crate::inner::vnet::VnetHeader;
 use crate::replay::{ReplayWindow, Verdict};
@@ -79,7 +82,13 @@ impl Receiver {
         match update {
             ToReceiver::Routes(routes) => self.routes = Some(routes),
             ToReceiver::Keypair(info) => {
-                let key = Key { window: ReplayWindow::default(), highest: None, confirmed: info.initiator, aged: false, info };
+                let key = Key {
+                    window: ReplayWindow::default(),
+                    highest: None,
+                    confirmed: info.initiator,
+                    aged: false,
+                    info,
+                };
                 self.keys.insert(key.info.index, key);
             }
             ToReceiver::RemoveKeypair { index } => {
@@ -123,10 +132,23 @@ impl Receiver {
     }
 
     /// Opens one run of transport datagrams that carry the same receiver index.
-    fn open(&mut self, arena: &mut [u8], at: Range<usize>, stride: usize, index: u32, from: Endpoint, now: Instant) {
-        let Some(run) = arena.get_mut(at.clone()) else { return };
-        let counters: ArrayVec<u64, { limits::RECEIVED_DATAGRAMS }> =
-            run.chunks(stride).map(counter_of).take(limits::RECEIVED_DATAGRAMS).collect();
+    fn open(
+        &mut self,
+        arena: &mut [u8],
+        at: Range<usize>,
+        stride: usize,
+        index: u32,
+        from: Endpoint,
+        now: Instant,
+    ) {
+        let Some(run) = arena.get_mut(at.clone()) else {
+            return;
+        };
+        let counters: ArrayVec<u64, { limits::RECEIVED_DATAGRAMS }> = run
+            .chunks(stride)
+            .map(counter_of)
+            .take(limits::RECEIVED_DATAGRAMS)
+            .collect();
         let count = counters.len() as u64;
         let Some(key) = self.keys.get_mut(&index) else {
             return self.drops.add(DropReason::UnknownIndex, count);
@@ -135,7 +157,9 @@ impl Receiver {
             return self.drops.add(DropReason::KeyExpired, count);
         }
         let mut verdicts = [false; limits::RECEIVED_DATAGRAMS];
-        let Some(verdicts) = verdicts.get_mut(..counters.len()) else { return };
+        let Some(verdicts) = verdicts.get_mut(..counters.len()) else {
+            return;
+        };
         key.info.key.open_run(&counters, run, stride, verdicts);
 
         let mut seen = Seen::default();
@@ -162,10 +186,19 @@ impl Receiver {
             if !key.confirmed {
                 // Before any frame under this key, so that control can answer under it.
                 key.confirmed = true;
-                self.reports.push(FromReceiver::Confirmed { peer: key.info.peer, index });
+                self.reports.push(FromReceiver::Confirmed {
+                    peer: key.info.peer,
+                    index,
+                });
             }
             let plaintext = datagram.start + HEADER_LEN..datagram.end - TAG_LEN;
-            let accepted = accept(arena, plaintext, &key.info, self.routes.as_ref(), &mut seen.source);
+            let accepted = accept(
+                arena,
+                plaintext,
+                &key.info,
+                self.routes.as_ref(),
+                &mut seen.source,
+            );
             match accepted {
                 Ok(Accepted::Packet(range)) => {
                     seen.data = true;
@@ -175,25 +208,53 @@ impl Receiver {
                 Ok(Accepted::Frame(range)) => {
                     let plaintext = arena.get(range).unwrap_or_default().to_vec();
                     let peer = key.info.peer;
-                    let frame = FromReceiver::Frame { peer, index, from, datagram: datagram.len(), plaintext };
-                    push_report(&mut self.reports, frame, &self.drops, DropReason::ControlQueueFull);
+                    let frame = FromReceiver::Frame {
+                        peer,
+                        index,
+                        from,
+                        datagram: datagram.len(),
+                        plaintext,
+                    };
+                    push_report(
+                        &mut self.reports,
+                        frame,
+                        &self.drops,
+                        DropReason::ControlQueueFull,
+                    );
                 }
                 Err(reason) => self.drops.count(reason),
             }
         }
         if seen.packets > 0 {
-            key.note(&seen, from, now, address_of(&mut self.addresses, key.info.peer), &mut self.reports);
+            key.note(
+                &seen,
+                from,
+                now,
+                address_of(&mut self.addresses, key.info.peer),
+                &mut self.reports,
+            );
         }
     }
 
     /// Takes a datagram that is not transport data: a handshake message for control, or nothing.
     fn handle_other(&mut self, message: &[u8], from: Endpoint) {
         let reason = match datagram::parse(message) {
-            Ok(Datagram::Initiation(_) | Datagram::Response(_)) if !self.verifier.mac1_valid(message) => DropReason::BadMac,
+            Ok(Datagram::Initiation(_) | Datagram::Response(_))
+                if !self.verifier.mac1_valid(message) =>
+            {
+                DropReason::BadMac
+            }
             Ok(Datagram::Initiation(_) | Datagram::Response(_) | Datagram::CookieReply(_)) => {
-                let Ok(message) = HandshakeBytes::try_from(message) else { return };
+                let Ok(message) = HandshakeBytes::try_from(message) else {
+                    return;
+                };
                 let report = FromReceiver::Handshake { from, message };
-                return push_report(&mut self.reports, report, &self.drops, DropReason::HandshakeQueueFull);
+                return push_report(
+                    &mut self.reports,
+                    report,
+                    &self.drops,
+                    DropReason::HandshakeQueueFull,
+                );
             }
             _ => DropReason::Malformed,
         };
@@ -206,7 +267,12 @@ impl Receiver {
     }
 
     /// Joins the packets received since the last call and writes each super-packet.
-    pub fn deliver(&mut self, arena: &mut [u8], offload: Offload, write: impl FnMut(&mut [u8], &VnetHeader, &[Piece])) {
+    pub fn deliver(
+        &mut self,
+        arena: &mut [u8],
+        offload: Offload,
+        write: impl FnMut(&VnetHeader, &[IoSlice<'_>]),
+    ) {
         if !self.packets.is_empty() {
             coalesce::coalesce(arena, &self.packets, offload, write);
             self.packets.clear();
@@ -234,10 +300,22 @@ impl Seen {
 }
 
 impl Key {
-    fn note(&mut self, seen: &Seen, from: Endpoint, now: Instant, address: &mut Address, reports: &mut Vec<FromReceiver>) {
+    fn note(
+        &mut self,
+        seen: &Seen,
+        from: Endpoint,
+        now: Instant,
+        address: &mut Address,
+        reports: &mut Vec<FromReceiver>,
+    ) {
         let peer = self.info.peer;
-        self.info.activity.note_received(now, seen.packets, seen.bytes, seen.data);
-        if self.info.initiator && !self.aged && now - self.info.created >= protocol::REKEY_ON_RECEIVE_TIME {
+        self.info
+            .activity
+            .note_received(now, seen.packets, seen.bytes, seen.data);
+        if self.info.initiator
+            && !self.aged
+            && now - self.info.created >= protocol::REKEY_ON_RECEIVE_TIME
+        {
             self.aged = true;
             reports.push(FromReceiver::KeyAged(peer));
         }
@@ -258,7 +336,9 @@ impl Address {
             self.reported = None;
             return false;
         }
-        let known = self.reported.is_some_and(|(endpoint, at)| endpoint == from && now - at < limits::REPORT_SPACING);
+        let known = self
+            .reported
+            .is_some_and(|(endpoint, at)| endpoint == from && now - at < limits::REPORT_SPACING);
         if !known {
             self.reported = Some((from, now));
         }
@@ -304,7 +384,12 @@ fn accept(
     }
 }
 
-fn push_report(reports: &mut Vec<FromReceiver>, report: FromReceiver, drops: &DropCounters, full: DropReason) {
+fn push_report(
+    reports: &mut Vec<FromReceiver>,
+    report: FromReceiver,
+    drops: &DropCounters,
+    full: DropReason,
+) {
     if reports.len() >= REPORTS {
         drops.count(full);
     } else {
@@ -341,7 +426,9 @@ fn leading_run(message: &[u8], stride: usize) -> (usize, Option<u32>) {
 fn transport_index(datagram: &[u8]) -> Option<u32> {
     let (kind, rest) = datagram.split_first_chunk::<4>()?;
     let whole = datagram.len() >= HEADER_LEN + TAG_LEN && *kind == [4, 0, 0, 0];
-    rest.first_chunk().filter(|_| whole).map(|index| u32::from_le_bytes(*index))
+    rest.first_chunk()
+        .filter(|_| whole)
+        .map(|index| u32::from_le_bytes(*index))
 }
 
 fn counter_of(datagram: &[u8]) -> u64 {

@@ -124,7 +124,11 @@ impl Sender {
 
     /// What control should hear of, oldest first.
     pub fn poll_report(&mut self) -> Option<FromSender> {
-        if self.reports.is_empty() { None } else { Some(self.reports.remove(0)) }
+        if self.reports.is_empty() {
+            None
+        } else {
+            Some(self.reports.remove(0))
+        }
     }
 
     /// Takes one read of the TUN device. Call [`Self::flush`] first when [`Self::is_full`].
@@ -141,7 +145,9 @@ impl Sender {
             Ok(()) => Handled::Taken,
             Err(DropReason::TooLong) => {
                 self.drops.count(DropReason::TooLong);
-                let inner_mtu = self.route(packet).map_or(mtu::INNER_MIN, |(_, peer)| peer.inner_mtu);
+                let inner_mtu = self
+                    .route(packet)
+                    .map_or(mtu::INNER_MIN, |(_, peer)| peer.inner_mtu);
                 match too_big::too_big(packet, inner_mtu, answer) {
                     Some(len) => Handled::TooLong(len),
                     None => Handled::Dropped(DropReason::TooLong),
@@ -194,7 +200,11 @@ impl Sender {
     ) -> Result<(), DropReason> {
         let last = segmenter.count().saturating_sub(1);
         for n in 0..segmenter.count() {
-            let len = if n == last { segmenter.last_len() } else { segmenter.segment_len() };
+            let len = if n == last {
+                segmenter.last_len()
+            } else {
+                segmenter.segment_len()
+            };
             let payload = self
                 .append(peer, endpoint, padded(len, inner_mtu), true)
                 .ok_or(DropReason::BadOffload)?;
@@ -215,8 +225,14 @@ impl Sender {
     ) -> Option<&mut [u8]> {
         let datagram = payload + OVERHEAD;
         let start = self.used;
-        let end = start.checked_add(datagram).filter(|end| *end <= self.slab.len())?;
-        match self.runs.last_mut().filter(|run| run.takes(peer, endpoint, datagram)) {
+        let end = start
+            .checked_add(datagram)
+            .filter(|end| *end <= self.slab.len())?;
+        match self
+            .runs
+            .last_mut()
+            .filter(|run| run.takes(peer, endpoint, datagram))
+        {
             Some(run) => {
                 run.len += datagram;
                 run.count += 1;
@@ -225,7 +241,16 @@ impl Sender {
             }
             None => self
                 .runs
-                .try_push(Run { peer, endpoint, start, len: datagram, stride: datagram, count: 1, closed: false, data })
+                .try_push(Run {
+                    peer,
+                    endpoint,
+                    start,
+                    len: datagram,
+                    stride: datagram,
+                    count: 1,
+                    closed: false,
+                    data,
+                })
                 .ok()?,
         }
         self.used = end;
@@ -235,13 +260,24 @@ impl Sender {
     /// Seals all runs in the slab and emits each; the slab is empty afterwards.
     ///
     /// `emit` says when a run could not be sent; its packets are then lost and counted.
-    pub fn flush(&mut self, now: Instant, mut emit: impl FnMut(Transmit<'_>) -> Result<(), SendError>) {
+    pub fn flush(
+        &mut self,
+        now: Instant,
+        mut emit: impl FnMut(Transmit<'_>) -> Result<(), SendError>,
+    ) {
         let runs = std::mem::take(&mut self.runs);
         for run in &runs {
             match self.seal(run, now) {
                 Ok(()) => {
-                    let Some(datagrams) = self.slab.get(run.start..run.start + run.len) else { continue };
-                    let transmit = Transmit { peer: run.peer, endpoint: run.endpoint, datagrams, stride: run.stride };
+                    let Some(datagrams) = self.slab.get(run.start..run.start + run.len) else {
+                        continue;
+                    };
+                    let transmit = Transmit {
+                        peer: run.peer,
+                        endpoint: run.endpoint,
+                        datagrams,
+                        stride: run.stride,
+                    };
                     if let Err(error) = emit(transmit) {
                         self.handle_send_error(run, error);
                     }
@@ -261,14 +297,18 @@ impl Sender {
             return Err(DropReason::KeyExhausted);
         }
         peer.counter = next;
-        let datagrams = self.slab.get_mut(run.start..run.start + run.len).ok_or(DropReason::BadOffload)?;
+        let datagrams = self
+            .slab
+            .get_mut(run.start..run.start + run.len)
+            .ok_or(DropReason::BadOffload)?;
         for (counter, datagram) in (first..).zip(datagrams.chunks_mut(run.stride)) {
             if let Some(header) = datagram.first_chunk_mut::<HEADER_LEN>() {
                 write_transport_header(header, key.receiver, counter);
             }
         }
         key.key.seal_run(first, datagrams, run.stride);
-        peer.activity.note_sent(now, run.count as u64, run.len as u64, run.data);
+        peer.activity
+            .note_sent(now, run.count as u64, run.len as u64, run.data);
         if key.wants_renewal(next, now) {
             self.report(run.peer, FromSender::KeyAged(run.peer), now);
         }
@@ -283,7 +323,11 @@ impl Sender {
         };
         self.drops.add(reason, run.count as u64);
         if error == SendError::TooBig && !self.reports.is_full() {
-            self.reports.push(FromSender::TooBig { peer: run.peer, endpoint: run.endpoint, datagram: run.stride });
+            self.reports.push(FromSender::TooBig {
+                peer: run.peer,
+                endpoint: run.endpoint,
+                datagram: run.stride,
+            });
         }
     }
 
@@ -293,8 +337,14 @@ impl Sender {
 
     /// Queues a wish about a key, unless the same peer had one a moment ago.
     fn report(&mut self, index: PeerIndex, report: FromSender, now: Instant) {
-        let Some(peer) = peer_mut(&mut self.peers, index) else { return };
-        if peer.asked.is_some_and(|asked| now - asked < limits::REPORT_SPACING) || self.reports.is_full() {
+        let Some(peer) = peer_mut(&mut self.peers, index) else {
+            return;
+        };
+        if peer
+            .asked
+            .is_some_and(|asked| now - asked < limits::REPORT_SPACING)
+            || self.reports.is_full()
+        {
             return;
         }
         peer.asked = Some(now);
@@ -327,7 +377,11 @@ impl Sender {
                     *slot = None;
                 }
             }
-            ToSender::Endpoint { peer, endpoint, inner_mtu } => {
+            ToSender::Endpoint {
+                peer,
+                endpoint,
+                inner_mtu,
+            } => {
                 if let Some(found) = peer_mut(&mut self.peers, peer) {
                     found.endpoint = Some(endpoint);
                     found.inner_mtu = inner_mtu;
@@ -343,10 +397,15 @@ impl Sender {
             }
             ToSender::DropStaged(peer) => {
                 if let Some(found) = peer_mut(&mut self.peers, peer) {
-                    self.drops.add(DropReason::Unreachable, found.staging.clear());
+                    self.drops
+                        .add(DropReason::Unreachable, found.staging.clear());
                 }
             }
-            ToSender::Frame { peer, endpoint, plaintext } => {
+            ToSender::Frame {
+                peer,
+                endpoint,
+                plaintext,
+            } => {
                 if self.is_full() {
                     self.flush(now, &mut emit);
                 }
@@ -364,7 +423,9 @@ impl Sender {
     ) {
         // What is in the slab was meant for the old key, and goes out under it.
         self.flush(now, &mut *emit);
-        let Some(peer) = peer_mut(&mut self.peers, index) else { return };
+        let Some(peer) = peer_mut(&mut self.peers, index) else {
+            return;
+        };
         let confirm = key.confirm;
         peer.key = Some(key);
         peer.counter = 0;
@@ -383,11 +444,15 @@ impl Sender {
         emit: &mut impl FnMut(Transmit<'_>) -> Result<(), SendError>,
     ) {
         loop {
-            let Some(peer) = peer_mut(&mut self.peers, index) else { return };
+            let Some(peer) = peer_mut(&mut self.peers, index) else {
+                return;
+            };
             if peer.endpoint.is_none() || !peer.key_usable(now) {
                 return;
             }
-            let Some((vnet, packet)) = peer.staging.pop() else { return };
+            let Some((vnet, packet)) = peer.staging.pop() else {
+                return;
+            };
             if self.is_full() {
                 self.flush(now, &mut *emit);
             }
@@ -397,8 +462,16 @@ impl Sender {
         }
     }
 
-    fn append_frame(&mut self, index: PeerIndex, endpoint: Option<Endpoint>, plaintext: &[u8], now: Instant) {
-        let Some(peer) = peer_mut(&mut self.peers, index) else { return };
+    fn append_frame(
+        &mut self,
+        index: PeerIndex,
+        endpoint: Option<Endpoint>,
+        plaintext: &[u8],
+        now: Instant,
+    ) {
+        let Some(peer) = peer_mut(&mut self.peers, index) else {
+            return;
+        };
         if !peer.key_usable(now) {
             return;
         }
@@ -436,7 +509,9 @@ impl Peer {
     }
 
     fn key_usable(&self, now: Instant) -> bool {
-        self.key.as_ref().is_some_and(|key| now - key.created < protocol::REJECT_AFTER_TIME)
+        self.key
+            .as_ref()
+            .is_some_and(|key| now - key.created < protocol::REJECT_AFTER_TIME)
     }
 }
 

@@ -11,7 +11,7 @@ use crate::pmtu::Step;
 use crate::time::{Instant, Now};
 use crate::wire::frame::{self, Frame, Plaintext};
 
-use super::{Command, CommandError, Control, Event, Output};
+use super::{CommandError, Control, Event, Output};
 
 /// Version of the protocol that HELLO announces.
 const VERSION: u16 = 1;
@@ -109,8 +109,13 @@ impl Pings {
 }
 
 impl Control {
-    /// Carries out [`Command::Ping`]; without a session, a handshake comes first.
-    pub(super) fn ping(&mut self, key: &PublicKey, token: u32, now: Now) -> Result<(), CommandError> {
+    /// Carries out a ping; without a session, a handshake comes first.
+    pub(super) fn ping(
+        &mut self,
+        key: &PublicKey,
+        token: u32,
+        now: Now,
+    ) -> Result<(), CommandError> {
         let index = *self.by_key.get(key).ok_or(CommandError::UnknownPeer)?;
         let peer = self.peers.get(&index).ok_or(CommandError::UnknownPeer)?;
         if !peer.speaks_frames() {
@@ -121,7 +126,13 @@ impl Control {
         }
         let connected = peer.current.is_some();
         let deadline = now.instant + limits::PING_TIMEOUT;
-        self.pings.0.push(Ping { peer: index, key: *key, token, sent: false, deadline });
+        self.pings.0.push(Ping {
+            peer: index,
+            key: *key,
+            token,
+            sent: false,
+            deadline,
+        });
         if connected {
             self.send_waiting_pings(index, now.instant);
         } else {
@@ -131,8 +142,17 @@ impl Control {
     }
 
     pub(super) fn send_waiting_pings(&mut self, index: PeerIndex, now: Instant) {
-        let waiting = self.pings.0.iter_mut().filter(|ping| ping.peer == index && !ping.sent);
-        let tokens: Vec<u32> = waiting.map(|ping| { ping.sent = true; ping.token }).collect();
+        let waiting = self
+            .pings
+            .0
+            .iter_mut()
+            .filter(|ping| ping.peer == index && !ping.sent);
+        let tokens: Vec<u32> = waiting
+            .map(|ping| {
+                ping.sent = true;
+                ping.token
+            })
+            .collect();
         for token in tokens {
             self.probe(index, Purpose::Ping(token), None, now);
         }
@@ -140,17 +160,32 @@ impl Control {
 
     pub(super) fn expire_pings(&mut self, now: Instant) {
         for ping in self.pings.0.extract_if(.., |ping| ping.deadline <= now) {
-            self.outputs.push_back(Output::Event(Event::PingTimeout { peer: ping.key, token: ping.token }));
+            self.outputs.push_back(Output::Event(Event::PingTimeout {
+                peer: ping.key,
+                token: ping.token,
+            }));
         }
     }
 
     /// Sends a probe, to `endpoint` or the peer's current one.
-    fn probe(&mut self, index: PeerIndex, purpose: Purpose, endpoint: Option<Endpoint>, now: Instant) {
+    fn probe(
+        &mut self,
+        index: PeerIndex,
+        purpose: Purpose,
+        endpoint: Option<Endpoint>,
+        now: Instant,
+    ) {
         let mut token = [0; 8];
         self.settings.entropy.fill(&mut token);
         let token = u64::from_le_bytes(token);
-        let Some(peer) = self.peers.get_mut(&index) else { return };
-        peer.probes.add(Probe { token, purpose, sent: now });
+        let Some(peer) = self.peers.get_mut(&index) else {
+            return;
+        };
+        peer.probes.add(Probe {
+            token,
+            purpose,
+            sent: now,
+        });
         let size = match purpose {
             Purpose::Mtu(size) => size,
             _ => 0,
@@ -161,18 +196,30 @@ impl Control {
     fn send_frame(&mut self, peer: PeerIndex, endpoint: Option<Endpoint>, frame: &Frame) {
         let mut plaintext = Vec::new();
         frame.encode(&mut plaintext);
-        self.outputs.push_back(Output::Sender(ToSender::Frame { peer, endpoint, plaintext }));
+        self.outputs.push_back(Output::Sender(ToSender::Frame {
+            peer,
+            endpoint,
+            plaintext,
+        }));
     }
 
     /// The initiator of every new session says hello, and repeats it until answered.
     pub(super) fn start_hello(&mut self, index: PeerIndex, now: Instant) {
-        let Some(peer) = self.peers.get_mut(&index).filter(|peer| peer.speaks_frames()) else { return };
+        let Some(peer) = self
+            .peers
+            .get_mut(&index)
+            .filter(|peer| peer.speaks_frames())
+        else {
+            return;
+        };
         peer.hello.interval = HELLO_INTERVAL;
         self.repeat_hello(index, now);
     }
 
     pub(super) fn repeat_hello(&mut self, index: PeerIndex, now: Instant) {
-        let Some(peer) = self.peers.get_mut(&index) else { return };
+        let Some(peer) = self.peers.get_mut(&index) else {
+            return;
+        };
         peer.hello.repeat_at = Some(now + peer.hello.interval);
         peer.hello.interval = (peer.hello.interval * 2).min(HELLO_INTERVAL_MAX);
         self.send_hello(index, false);
@@ -180,36 +227,81 @@ impl Control {
 
     fn send_hello(&mut self, index: PeerIndex, reply: bool) {
         let node_id = *self.settings.secret.node_id().as_bytes();
-        self.send_frame(index, None, &Frame::Hello { version: VERSION, node_id, instance: self.instance, reply });
+        self.send_frame(
+            index,
+            None,
+            &Frame::Hello {
+                version: VERSION,
+                node_id,
+                instance: self.instance,
+                reply,
+            },
+        );
     }
 
     /// Takes a frame that was authenticated as the peer's.
-    pub(super) fn handle_frame(&mut self, index: PeerIndex, arrival: Arrival, plaintext: &[u8], now: Instant) {
-        let Ok(Plaintext::Frame(frame)) = frame::parse(plaintext) else { return };
+    pub(super) fn handle_frame(
+        &mut self,
+        index: PeerIndex,
+        arrival: Arrival,
+        plaintext: &[u8],
+        now: Instant,
+    ) {
+        let Ok(Plaintext::Frame(frame)) = frame::parse(plaintext) else {
+            return;
+        };
         match frame {
-            Frame::Hello { node_id, instance, reply, .. } => self.handle_hello(index, arrival, node_id, instance, reply),
+            Frame::Hello {
+                node_id,
+                instance,
+                reply,
+                ..
+            } => self.handle_hello(index, arrival, node_id, instance, reply),
             Frame::PathProbe { token, .. } => {
                 let received = u16::try_from(arrival.datagram).unwrap_or(u16::MAX);
-                let reply = Frame::PathProbeReply { token, received, observed: Some(arrival.from.remote) };
+                let reply = Frame::PathProbeReply {
+                    token,
+                    received,
+                    observed: Some(arrival.from.remote),
+                };
                 self.send_frame(index, Some(arrival.from), &reply);
             }
-            Frame::PathProbeReply { token, .. } => self.handle_probe_reply(index, arrival.from, token, now),
+            Frame::PathProbeReply { token, .. } => {
+                self.handle_probe_reply(index, arrival.from, token, now)
+            }
         }
     }
 
-    fn handle_hello(&mut self, index: PeerIndex, arrival: Arrival, node_id: [u8; 32], instance: u64, reply: bool) {
-        let Some(peer) = self.peers.get_mut(&index) else { return };
+    fn handle_hello(
+        &mut self,
+        index: PeerIndex,
+        arrival: Arrival,
+        node_id: [u8; 32],
+        instance: u64,
+        reply: bool,
+    ) {
+        let Some(peer) = self.peers.get_mut(&index) else {
+            return;
+        };
         if peer.config.node_id.map(|known| *known.as_bytes()) != Some(node_id) {
             return;
         }
-        let restarted = peer.hello.peer_instance.replace(instance).is_some_and(|known| known != instance);
-        let is_current = peer.current.as_ref().is_some_and(|keypair| keypair.local == arrival.index);
+        let restarted = peer
+            .hello
+            .peer_instance
+            .replace(instance)
+            .is_some_and(|known| known != instance);
+        let is_current = peer
+            .current
+            .as_ref()
+            .is_some_and(|keypair| keypair.local == arrival.index);
         if reply && is_current {
             peer.hello.repeat_at = None;
         }
         let key = peer.config.public_key;
         if restarted {
-            self.outputs.push_back(Output::Event(Event::Restarted { peer: key }));
+            self.outputs
+                .push_back(Output::Event(Event::Restarted { peer: key }));
         }
         if !reply {
             self.send_hello(index, true);
@@ -217,8 +309,12 @@ impl Control {
     }
 
     fn handle_probe_reply(&mut self, index: PeerIndex, from: Endpoint, token: u64, now: Instant) {
-        let Some(peer) = self.peers.get_mut(&index) else { return };
-        let Some(probe) = peer.probes.take(token) else { return };
+        let Some(peer) = self.peers.get_mut(&index) else {
+            return;
+        };
+        let Some(probe) = peer.probes.take(token) else {
+            return;
+        };
         let rtt = now - probe.sent;
         if !matches!(probe.purpose, Purpose::Mtu(_)) {
             peer.note_rtt(rtt);
@@ -238,17 +334,32 @@ impl Control {
     }
 
     fn finish_ping(&mut self, index: PeerIndex, token: u32, from: Endpoint, rtt: Duration) {
-        let Some(place) = self.pings.0.iter().position(|ping| ping.peer == index && ping.token == token) else { return };
+        let Some(place) = self
+            .pings
+            .0
+            .iter()
+            .position(|ping| ping.peer == index && ping.token == token)
+        else {
+            return;
+        };
         let ping = self.pings.0.remove(place);
         let local = self.local_address(from.socket);
-        let event = Event::Pong { peer: ping.key, token, rtt, local, remote: from.remote };
+        let event = Event::Pong {
+            peer: ping.key,
+            token,
+            rtt,
+            local,
+            remote: from.remote,
+        };
         self.outputs.push_back(Output::Event(event));
     }
 
     /// A newer packet came from elsewhere. A stock peer roams at once (whitepaper, section 2.1); a
     /// Whalescale peer must first answer a challenge there (design, section 4, Moving).
     pub(super) fn moved(&mut self, index: PeerIndex, from: Endpoint, now: Instant) {
-        let Some(peer) = self.peers.get_mut(&index) else { return };
+        let Some(peer) = self.peers.get_mut(&index) else {
+            return;
+        };
         if peer.endpoint == Some(from) {
             return;
         }
@@ -262,7 +373,9 @@ impl Control {
 
     /// Goes on with the search for the path's MTU.
     pub(super) fn probe_path(&mut self, index: PeerIndex, now: Instant) {
-        let Some(peer) = self.peers.get_mut(&index) else { return };
+        let Some(peer) = self.peers.get_mut(&index) else {
+            return;
+        };
         let within = |at: Option<Instant>, span| at.is_some_and(|at| now - at < span);
         let alive = within(peer.activity.last_received(), ALIVE);
         let busy = within(peer.activity.last_data_sent(), BUSY);
@@ -275,10 +388,24 @@ impl Control {
     }
 
     /// The local link refused a datagram of this length on the peer's path.
-    pub(super) fn path_refused(&mut self, index: PeerIndex, endpoint: Endpoint, datagram: usize, now: Instant) {
-        let Some(peer) = self.peers.get_mut(&index).filter(|peer| peer.endpoint == Some(endpoint)) else { return };
+    pub(super) fn path_refused(
+        &mut self,
+        index: PeerIndex,
+        endpoint: Endpoint,
+        datagram: usize,
+        now: Instant,
+    ) {
+        let Some(peer) = self
+            .peers
+            .get_mut(&index)
+            .filter(|peer| peer.endpoint == Some(endpoint))
+        else {
+            return;
+        };
         let overhead = crate::aead::HEADER_LEN + crate::aead::TAG_LEN;
-        let Ok(size) = u16::try_from(datagram.saturating_sub(overhead)) else { return };
+        let Ok(size) = u16::try_from(datagram.saturating_sub(overhead)) else {
+            return;
+        };
         let before = peer.pmtu.current();
         let step = peer.pmtu.refused(size, now);
         if peer.pmtu.current() != before {
@@ -295,8 +422,13 @@ impl Control {
                 self.probe(index, Purpose::Mtu(size), None, now);
             }
             Some(Step::TooSmall) => {
-                let Some(peer) = self.peers.get(&index) else { return };
-                let event = Event::PathTooSmall { peer: peer.config.public_key, inner_mtu: peer.pmtu.current() };
+                let Some(peer) = self.peers.get(&index) else {
+                    return;
+                };
+                let event = Event::PathTooSmall {
+                    peer: peer.config.public_key,
+                    inner_mtu: peer.pmtu.current(),
+                };
                 self.outputs.push_back(Output::Event(event));
             }
             None => {}

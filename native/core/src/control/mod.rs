@@ -25,7 +25,9 @@ use crate::aead::AeadBackend;
 use crate::constants::{limits, mtu};
 use crate::drops::DropCounters;
 use crate::entropy::Entropy;
-use crate::handoff::{Endpoint, FromReceiver, FromSender, HandshakeBytes, PeerIndex, SocketId, ToReceiver, ToSender};
+use crate::handoff::{
+    Endpoint, FromReceiver, FromSender, HandshakeBytes, PeerIndex, SocketId, ToReceiver, ToSender,
+};
 use crate::handshake::limiter::RateLimiter;
 use crate::handshake::mac::CookieChecker;
 use crate::handshake::tai64n::Tai64n;
@@ -113,11 +115,22 @@ pub enum CommandError {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Event {
     /// A peer's state changed.
-    Peer { peer: PublicKey, state: PeerState, endpoint: Option<SocketAddr>, handshake: Option<Duration> },
+    Peer {
+        peer: PublicKey,
+        state: PeerState,
+        endpoint: Option<SocketAddr>,
+        handshake: Option<Duration>,
+    },
     /// A handshake used this timestamp: a restart must not go below it.
     Timestamp(Tai64n),
     /// A ping came back.
-    Pong { peer: PublicKey, token: u32, rtt: Duration, local: Option<SocketAddr>, remote: SocketAddr },
+    Pong {
+        peer: PublicKey,
+        token: u32,
+        rtt: Duration,
+        local: Option<SocketAddr>,
+        remote: SocketAddr,
+    },
     /// A ping did not come back in [`limits::PING_TIMEOUT`].
     PingTimeout { peer: PublicKey, token: u32 },
     /// The TUN device should have this MTU.
@@ -131,7 +144,10 @@ pub enum Event {
 /// What control wants done.
 pub enum Output {
     /// Send a handshake message.
-    Send { to: Endpoint, message: HandshakeBytes },
+    Send {
+        to: Endpoint,
+        message: HandshakeBytes,
+    },
     /// Hand this to the send machine.
     Sender(ToSender),
     /// Hand this to the receive machine.
@@ -208,7 +224,11 @@ impl Control {
     pub fn handle_sender(&mut self, report: FromSender, now: Now) {
         match report {
             FromSender::NeedKey(peer) | FromSender::KeyAged(peer) => self.initiate(peer, now),
-            FromSender::TooBig { peer, endpoint, datagram } => self.path_refused(peer, endpoint, datagram, now.instant),
+            FromSender::TooBig {
+                peer,
+                endpoint,
+                datagram,
+            } => self.path_refused(peer, endpoint, datagram, now.instant),
         }
     }
 
@@ -219,8 +239,18 @@ impl Control {
             FromReceiver::Confirmed { peer, index } => self.confirm(peer, index, now.instant),
             FromReceiver::Moved { peer, from } => self.moved(peer, from, now.instant),
             FromReceiver::KeyAged(peer) => self.initiate(peer, now),
-            FromReceiver::Frame { peer, index, from, datagram, plaintext } => {
-                let arrival = frames::Arrival { index, from, datagram };
+            FromReceiver::Frame {
+                peer,
+                index,
+                from,
+                datagram,
+                plaintext,
+            } => {
+                let arrival = frames::Arrival {
+                    index,
+                    from,
+                    datagram,
+                };
                 self.handle_frame(peer, arrival, &plaintext, now.instant);
             }
         }
@@ -229,12 +259,19 @@ impl Control {
     fn put_peer(&mut self, config: PeerConfig, now: Now) -> Result<(), CommandError> {
         self.check_routes(&config)?;
         let key = config.public_key;
-        if let Some(peer) = self.by_key.get(&key).and_then(|index| self.peers.get_mut(index)) {
+        if let Some(peer) = self
+            .by_key
+            .get(&key)
+            .and_then(|index| self.peers.get_mut(index))
+        {
             peer.reconfigure(config);
         } else {
             let index = self.free_index().ok_or(CommandError::TooManyPeers)?;
             let peer = Peer::new(index, config, self.settings.inner_mtu);
-            self.outputs.push_back(Output::Sender(ToSender::Peer { peer: index, activity: Arc::clone(&peer.activity) }));
+            self.outputs.push_back(Output::Sender(ToSender::Peer {
+                peer: index,
+                activity: Arc::clone(&peer.activity),
+            }));
             self.by_key.insert(key, index);
             self.peers.insert(index, peer);
         }
@@ -248,8 +285,14 @@ impl Control {
 
     fn remove_peer(&mut self, key: &PublicKey) -> Result<(), CommandError> {
         let index = self.by_key.remove(key).ok_or(CommandError::UnknownPeer)?;
-        self.outputs.push_back(Output::Sender(ToSender::RemovePeer(index)));
-        let given: Vec<u32> = self.indices.iter().filter(|(_, owner)| **owner == index).map(|(given, _)| *given).collect();
+        self.outputs
+            .push_back(Output::Sender(ToSender::RemovePeer(index)));
+        let given: Vec<u32> = self
+            .indices
+            .iter()
+            .filter(|(_, owner)| **owner == index)
+            .map(|(given, _)| *given)
+            .collect();
         for given in given {
             self.release_index(given);
         }
@@ -262,37 +305,61 @@ impl Control {
 
     fn free_index(&self) -> Option<PeerIndex> {
         let places = 0..u16::try_from(limits::PEERS).unwrap_or(u16::MAX);
-        places.map(PeerIndex).find(|index| !self.peers.contains_key(index))
+        places
+            .map(PeerIndex)
+            .find(|index| !self.peers.contains_key(index))
     }
 
     /// Refuses a peer whose prefixes another one has, before anything is changed.
     fn check_routes(&self, new: &PeerConfig) -> Result<(), CommandError> {
-        let others = self.peers.values().map(|peer| &peer.config).filter(|config| config.public_key != new.public_key);
-        let prefixes = others.chain([new]).flat_map(|config| config.allowed_ips.iter().map(|prefix| (*prefix, ())));
-        Routes::build(prefixes).map(|_| ()).map_err(CommandError::Overlap)
+        let others = self
+            .peers
+            .values()
+            .map(|peer| &peer.config)
+            .filter(|config| config.public_key != new.public_key);
+        let prefixes = others
+            .chain([new])
+            .flat_map(|config| config.allowed_ips.iter().map(|prefix| (*prefix, ())));
+        Routes::build(prefixes)
+            .map(|_| ())
+            .map_err(CommandError::Overlap)
     }
 
     fn publish_routes(&mut self) -> Result<(), CommandError> {
-        let prefixes = self.peers.values().flat_map(|peer| peer.config.allowed_ips.iter().map(|prefix| (*prefix, peer.index)));
+        let prefixes = self.peers.values().flat_map(|peer| {
+            peer.config
+                .allowed_ips
+                .iter()
+                .map(|prefix| (*prefix, peer.index))
+        });
         let routes = Arc::new(Routes::build(prefixes).map_err(CommandError::Overlap)?);
-        self.outputs.push_back(Output::Sender(ToSender::Routes(Arc::clone(&routes))));
-        self.outputs.push_back(Output::Receiver(ToReceiver::Routes(routes)));
+        self.outputs
+            .push_back(Output::Sender(ToSender::Routes(Arc::clone(&routes))));
+        self.outputs
+            .push_back(Output::Receiver(ToReceiver::Routes(routes)));
         Ok(())
     }
 
     /// The device's MTU is the largest that any peer takes; a peer that takes less answers for itself.
     fn publish_inner_mtu(&mut self) {
         let largest = self.peers.values().map(|peer| peer.pmtu.current()).max();
-        let inner_mtu = self.settings.inner_mtu.or(largest).unwrap_or(mtu::INNER_MIN);
+        let inner_mtu = self
+            .settings
+            .inner_mtu
+            .or(largest)
+            .unwrap_or(mtu::INNER_MIN);
         if inner_mtu != self.inner_mtu {
             self.inner_mtu = inner_mtu;
-            self.outputs.push_back(Output::Event(Event::InnerMtu(inner_mtu)));
+            self.outputs
+                .push_back(Output::Event(Event::InnerMtu(inner_mtu)));
         }
     }
 
     /// Sends the peer's packets to `endpoint` from now on.
     fn set_endpoint(&mut self, index: PeerIndex, endpoint: Endpoint) {
-        let Some(peer) = self.peers.get_mut(&index) else { return };
+        let Some(peer) = self.peers.get_mut(&index) else {
+            return;
+        };
         if peer.endpoint == Some(endpoint) {
             return;
         }
@@ -303,16 +370,30 @@ impl Control {
     }
 
     fn publish_endpoint(&mut self, index: PeerIndex) {
-        let Some(peer) = self.peers.get(&index) else { return };
-        let Some(endpoint) = peer.endpoint else { return };
+        let Some(peer) = self.peers.get(&index) else {
+            return;
+        };
+        let Some(endpoint) = peer.endpoint else {
+            return;
+        };
         let inner_mtu = peer.pmtu.current();
-        self.outputs.push_back(Output::Sender(ToSender::Endpoint { peer: index, endpoint, inner_mtu }));
-        self.outputs.push_back(Output::Receiver(ToReceiver::Endpoint { peer: index, endpoint }));
+        self.outputs.push_back(Output::Sender(ToSender::Endpoint {
+            peer: index,
+            endpoint,
+            inner_mtu,
+        }));
+        self.outputs
+            .push_back(Output::Receiver(ToReceiver::Endpoint {
+                peer: index,
+                endpoint,
+            }));
         self.publish_inner_mtu();
     }
 
     fn set_state(&mut self, index: PeerIndex, state: PeerState) {
-        let Some(peer) = self.peers.get_mut(&index) else { return };
+        let Some(peer) = self.peers.get_mut(&index) else {
+            return;
+        };
         if peer.state == state {
             return;
         }
@@ -339,16 +420,26 @@ impl Control {
 
     fn release_index(&mut self, index: u32) {
         self.indices.remove(&index);
-        self.outputs.push_back(Output::Receiver(ToReceiver::RemoveKeypair { index }));
+        self.outputs
+            .push_back(Output::Receiver(ToReceiver::RemoveKeypair { index }));
     }
 
     fn local_address(&self, socket: SocketId) -> Option<SocketAddr> {
-        self.sockets.iter().find(|known| known.id == socket).map(|known| known.local)
+        self.sockets
+            .iter()
+            .find(|known| known.id == socket)
+            .map(|known| known.local)
     }
 
     /// The way to `remote`: the first socket of its family.
     fn endpoint_to(&self, remote: SocketAddr) -> Option<Endpoint> {
-        let socket = self.sockets.iter().find(|socket| socket.local.is_ipv4() == remote.is_ipv4())?;
-        Some(Endpoint { socket: socket.id, remote })
+        let socket = self
+            .sockets
+            .iter()
+            .find(|socket| socket.local.is_ipv4() == remote.is_ipv4())?;
+        Some(Endpoint {
+            socket: socket.id,
+            remote,
+        })
     }
 }

@@ -137,7 +137,10 @@ impl Peer {
 
     /// Notes a measured round trip, smoothed as TCP does (RFC 6298, section 2).
     pub(super) fn note_rtt(&mut self, sample: Duration) {
-        self.rtt = Some(self.rtt.map_or(sample, |smoothed| (smoothed * 7 + sample) / 8));
+        self.rtt = Some(
+            self.rtt
+                .map_or(sample, |smoothed| (smoothed * 7 + sample) / 8),
+        );
     }
 }
 

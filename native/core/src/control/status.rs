@@ -48,8 +48,14 @@ impl Control {
             state: peer.state,
             session_age: peer.current.as_ref().map(|keypair| now - keypair.created),
             handshake_took: peer.handshake_took,
-            transmitted: (peer.activity.transmitted.packets(), peer.activity.transmitted.bytes()),
-            received: (peer.activity.delivered.packets(), peer.activity.delivered.bytes()),
+            transmitted: (
+                peer.activity.transmitted.packets(),
+                peer.activity.transmitted.bytes(),
+            ),
+            received: (
+                peer.activity.delivered.packets(),
+                peer.activity.delivered.bytes(),
+            ),
             path: peer.endpoint.map(|endpoint| PathStatus {
                 local: self.local_address(endpoint.socket),
                 remote: endpoint.remote,

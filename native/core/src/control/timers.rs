@@ -31,16 +31,29 @@ enum Due {
     PathMtu,
 }
 
-const ALL: [Due; 7] =
-    [Due::Retry, Due::Keepalive, Due::Renewal, Due::PersistentKeepalive, Due::Expiry, Due::Hello, Due::PathMtu];
+const ALL: [Due; 7] = [
+    Due::Retry,
+    Due::Keepalive,
+    Due::Renewal,
+    Due::PersistentKeepalive,
+    Due::Expiry,
+    Due::Hello,
+    Due::PathMtu,
+];
 
 impl Control {
     /// When [`Self::handle_timeout`] must be called at the latest.
     pub fn next_timeout(&self, now: Instant) -> Option<Instant> {
-        let deadlines = self.peers.values().flat_map(|peer| ALL.iter().filter_map(|due| peer.deadline(*due)));
+        let deadlines = self
+            .peers
+            .values()
+            .flat_map(|peer| ALL.iter().filter_map(|due| peer.deadline(*due)));
         let connected = self.peers.values().any(|peer| peer.current.is_some());
         let look_again = connected.then_some(now + protocol::KEEPALIVE_TIMEOUT);
-        deadlines.chain(look_again).chain(self.pings.next_deadline()).min()
+        deadlines
+            .chain(look_again)
+            .chain(self.pings.next_deadline())
+            .min()
     }
 
     /// Does all that is due by now.
@@ -75,18 +88,27 @@ impl Control {
     }
 
     fn retry(&mut self, index: PeerIndex, now: Now) {
-        let Some(pending) = self.peers.get(&index).and_then(|peer| peer.pending.as_ref()) else { return };
+        let Some(pending) = self
+            .peers
+            .get(&index)
+            .and_then(|peer| peer.pending.as_ref())
+        else {
+            return;
+        };
         let (started, attempts) = (pending.started, pending.attempts);
         if now.instant - started < protocol::REKEY_ATTEMPT_TIME {
             return self.attempt(index, started, attempts + 1, now);
         }
-        let Some(peer) = self.peers.get_mut(&index) else { return };
+        let Some(peer) = self.peers.get_mut(&index) else {
+            return;
+        };
         let abandoned = peer.pending.take();
         let connected = peer.current.is_some();
         if let Some(abandoned) = abandoned {
             self.release_index(abandoned.index);
         }
-        self.outputs.push_back(Output::Sender(ToSender::DropStaged(index)));
+        self.outputs
+            .push_back(Output::Sender(ToSender::DropStaged(index)));
         if !connected {
             self.set_state(index, PeerState::Unreachable);
         }
@@ -95,13 +117,20 @@ impl Control {
     fn queue_keepalive(&mut self, index: PeerIndex, now: Instant) {
         if let Some(peer) = self.peers.get_mut(&index) {
             peer.keepalive_queued = Some(now);
-            let frame = ToSender::Frame { peer: index, endpoint: None, plaintext: Vec::new() };
+            let frame = ToSender::Frame {
+                peer: index,
+                endpoint: None,
+                plaintext: Vec::new(),
+            };
             self.outputs.push_back(Output::Sender(frame));
         }
     }
 
     fn keep_alive(&mut self, index: PeerIndex, now: Now) {
-        let connected = self.peers.get(&index).is_some_and(|peer| peer.current.is_some());
+        let connected = self
+            .peers
+            .get(&index)
+            .is_some_and(|peer| peer.current.is_some());
         self.queue_keepalive(index, now.instant);
         if !connected {
             self.initiate(index, now);
@@ -111,7 +140,9 @@ impl Control {
     /// A peer with a persistent keepalive is sought as soon as it is known.
     pub(super) fn start_keepalive(&mut self, index: PeerIndex, now: Now) {
         let wanted = self.peers.get(&index).is_some_and(|peer| {
-            peer.config.persistent_keepalive.is_some() && peer.current.is_none() && peer.pending.is_none()
+            peer.config.persistent_keepalive.is_some()
+                && peer.current.is_none()
+                && peer.pending.is_none()
         });
         if wanted {
             self.keep_alive(index, now);
@@ -119,18 +150,28 @@ impl Control {
     }
 
     fn expire_keys(&mut self, index: PeerIndex, now: Instant) {
-        let Some(peer) = self.peers.get_mut(&index) else { return };
+        let Some(peer) = self.peers.get_mut(&index) else {
+            return;
+        };
         let old = |keypair: &mut Keypair| keypair.expiry() <= now;
         let previous = peer.previous.take_if(old);
         let current = peer.current.take_if(old);
-        let next = peer.next.take_if(|next| next.keypair.expiry() <= now).map(|next| next.keypair);
+        let next = peer
+            .next
+            .take_if(|next| next.keypair.expiry() <= now)
+            .map(|next| next.keypair);
         let lost = current.is_some();
-        let state = if peer.pending.is_some() { PeerState::Handshaking } else { PeerState::Idle };
+        let state = if peer.pending.is_some() {
+            PeerState::Handshaking
+        } else {
+            PeerState::Idle
+        };
         for keypair in [previous, current, next].into_iter().flatten() {
             self.release_index(keypair.local);
         }
         if lost {
-            self.outputs.push_back(Output::Sender(ToSender::ForgetKey(index)));
+            self.outputs
+                .push_back(Output::Sender(ToSender::ForgetKey(index)));
             self.set_state(index, state);
         }
     }
@@ -147,25 +188,45 @@ impl Peer {
         match due {
             Due::Retry => self.pending.as_ref().map(|pending| pending.retry_at),
             Due::Keepalive => {
-                let since = self.activity.owing_answer_since().filter(|_| self.current.is_some())?;
+                let since = self
+                    .activity
+                    .owing_answer_since()
+                    .filter(|_| self.current.is_some())?;
                 let answered = self.keepalive_queued.is_some_and(|queued| queued >= since);
                 (!answered).then_some(since + protocol::KEEPALIVE_TIMEOUT)
             }
             Due::Renewal => {
-                let since = self.activity.awaiting_answer_since().filter(|_| self.current.is_some())?;
+                let since = self
+                    .activity
+                    .awaiting_answer_since()
+                    .filter(|_| self.current.is_some())?;
                 Some(since + protocol::KEEPALIVE_TIMEOUT + protocol::REKEY_TIMEOUT)
             }
             Due::PersistentKeepalive => {
                 let interval = self.config.persistent_keepalive?;
-                let last = self.activity.last_sent().max(self.activity.last_received()).max(self.keepalive_queued);
+                let last = self
+                    .activity
+                    .last_sent()
+                    .max(self.activity.last_received())
+                    .max(self.keepalive_queued);
                 last.map(|last| last + interval)
             }
             Due::Expiry => {
                 let next = self.next.as_ref().map(|next| &next.keypair);
-                [self.previous.as_ref(), self.current.as_ref(), next].into_iter().flatten().map(Keypair::expiry).min()
+                [self.previous.as_ref(), self.current.as_ref(), next]
+                    .into_iter()
+                    .flatten()
+                    .map(Keypair::expiry)
+                    .min()
             }
-            Due::Hello => self.hello.next_deadline().filter(|_| self.current.is_some()),
-            Due::PathMtu => self.pmtu.next_deadline().filter(|_| self.current.is_some() && self.speaks_frames()),
+            Due::Hello => self
+                .hello
+                .next_deadline()
+                .filter(|_| self.current.is_some()),
+            Due::PathMtu => self
+                .pmtu
+                .next_deadline()
+                .filter(|_| self.current.is_some() && self.speaks_frames()),
         }
     }
 }
