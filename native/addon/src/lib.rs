@@ -1,2 +1,3 @@
 //! (under construction)
 pub mod aead;
+pub mod io;

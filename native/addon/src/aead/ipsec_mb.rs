@@ -73,7 +73,11 @@ fn load_once() -> Result<(), Unavailable> {
         let reason = unsafe { CStr::from_ptr(reason) };
         return Err(Unavailable::Library(reason.to_string_lossy().into_owned()));
     }
-    if agrees_with_ring() { Ok(()) } else { Err(Unavailable::SelfTest) }
+    if agrees_with_ring() {
+        Ok(())
+    } else {
+        Err(Unavailable::SelfTest)
+    }
 }
 
 /// Seals and opens a run of datagrams around the cipher's block sizes with both implementations.
@@ -92,7 +96,10 @@ fn agrees_with_ring() -> bool {
             let mut verdicts = [false; 2];
             tested.open_run(&[7, 8], &mut ours, stride, &mut verdicts);
             let opened = ours.chunks(stride).all(|datagram| {
-                datagram.iter().take(HEADER_LEN + len).all(|byte| *byte == 0x5a)
+                datagram
+                    .iter()
+                    .take(HEADER_LEN + len)
+                    .all(|byte| *byte == 0x5a)
             });
             sealed_alike && opened && verdicts == [true; 2]
         })
@@ -121,7 +128,9 @@ thread_local! {
 
 /// Runs `work` with this thread's manager; `None` if there is none (no memory, or the thread is ending).
 fn with_manager<R>(work: impl FnOnce(*mut c_void) -> R) -> Option<R> {
-    let manager = MANAGER.try_with(|manager| manager.as_ref().map(|manager| manager.0.as_ptr())).ok()??;
+    let manager = MANAGER
+        .try_with(|manager| manager.as_ref().map(|manager| manager.0.as_ptr()))
+        .ok()??;
     Some(work(manager))
 }
 
@@ -133,7 +142,10 @@ struct IpsecMbKey {
 
 impl IpsecMbKey {
     fn new(key: &[u8; 32]) -> Self {
-        Self { key: Zeroizing::new(*key), fallback: RingKey::new(key) }
+        Self {
+            key: Zeroizing::new(*key),
+            fallback: RingKey::new(key),
+        }
     }
 }
 
@@ -144,7 +156,9 @@ impl AeadKey for IpsecMbKey {
             let (start, len, key) = (run.as_mut_ptr(), run.len(), self.key.as_ptr());
             // SAFETY: the manager is this thread's own; key and run are live for the call, the run
             // exclusively; the shim stays within `len`; a stride of 0 would never end.
-            unsafe { whalescale_mb_seal_run(manager, key, first_counter, start, len, stride.max(1)) }
+            unsafe {
+                whalescale_mb_seal_run(manager, key, first_counter, start, len, stride.max(1))
+            }
         });
         if sealed.is_none() {
             self.fallback.seal_run(first_counter, run, stride);
@@ -158,7 +172,16 @@ impl AeadKey for IpsecMbKey {
             let (counters, verdicts) = (counters.as_ptr(), verdicts.as_mut_ptr());
             // SAFETY: as in `seal_run`; `counters` and `verdicts` have at least `count` entries.
             unsafe {
-                whalescale_mb_open_run(manager, key, counters, count, start, len, stride.max(1), verdicts);
+                whalescale_mb_open_run(
+                    manager,
+                    key,
+                    counters,
+                    count,
+                    start,
+                    len,
+                    stride.max(1),
+                    verdicts,
+                );
             }
         });
         if opened.is_none() {

