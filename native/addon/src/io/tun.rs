@@ -1,6 +1,6 @@
 //! A TUN device that TypeScript has opened and named: offloads, reads and writes.
 //!
-//! With a vnet header every packet, both ways, follows a `virtio_net_hdr` of [`VNET_HEADER_LEN`] bytes
+//! With a vnet header every packet, both ways, follows a `virtio_net_hdr` of [`VNET_LEN`] bytes
 //! and may be a super-packet of up to 64 KiB. What the kernel refuses to offload is given up step by
 //! step and reported, never an error.
 
@@ -8,12 +8,12 @@ use std::fmt;
 use std::io::{self, IoSlice, IoSliceMut};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
+use whalescale_core::inner::vnet::VNET_LEN;
+
 use super::{check, check_len, errno, set_nonblocking};
 
-/// Bytes of the vnet header: `virtio_net_hdr` without the later `num_buffers`.
-pub const VNET_HEADER_LEN: usize = 10;
 /// The room that one read may need: header and the largest super-packet.
-pub const READ_LEN: usize = VNET_HEADER_LEN + 65_535;
+pub const READ_LEN: usize = VNET_LEN + 65_535;
 
 const CHECKSUM: libc::c_uint = libc::TUN_F_CSUM;
 const TSO: libc::c_uint = libc::TUN_F_TSO4 | libc::TUN_F_TSO6;
@@ -149,7 +149,7 @@ fn none_if_empty(read: io::Result<usize>) -> io::Result<Option<usize>> {
 
 /// Sets the header's length, without which nothing can be read, and asks for ever less offload.
 fn request_offload(fd: &OwnedFd) -> io::Result<Offload> {
-    let len = VNET_HEADER_LEN as libc::c_int;
+    let len = VNET_LEN as libc::c_int;
     // SAFETY: TUNSETVNETHDRSZ reads an int through the pointer.
     check(unsafe { libc::ioctl(fd.as_raw_fd(), libc::TUNSETVNETHDRSZ, &raw const len) })?;
     let steps = [(true, true), (true, false), (false, false)];

@@ -3,6 +3,7 @@
 use std::io;
 use std::mem::zeroed;
 use std::net::SocketAddr;
+use std::ops::Range;
 use std::os::fd::AsRawFd;
 
 use super::UdpSocket;
@@ -132,6 +133,18 @@ impl RecvArena {
         let start = n * SLOT;
         let bytes = self.bytes.get_mut(start..start + message.len)?;
         Some((message, bytes))
+    }
+
+    /// The whole memory, in which [`RecvArena::place`] says where messages are.
+    pub fn bytes(&mut self) -> &mut [u8] {
+        &mut self.bytes
+    }
+
+    /// The `n`-th message as [`RecvArena::message`] gives it, and its place in [`RecvArena::bytes`].
+    pub fn place(&self, n: usize) -> Option<(Message, Range<usize>)> {
+        let message = (*self.messages.get(n)?)?;
+        let start = n * SLOT;
+        Some((message, start..start + message.len))
     }
 
     /// Messages dropped here since the start: truncated, or without a source.
