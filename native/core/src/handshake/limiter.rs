@@ -1,7 +1,7 @@
 //! How many handshake messages one source may have answered: a token bucket for each.
 //!
 //! A source is an IPv4 address or an IPv6 /64, the least that one host or site commands. Invariant:
-//! at most [`MAX_SOURCES`] buckets exist, whoever sends.
+//! at most 4096 buckets exist, whoever sends.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
