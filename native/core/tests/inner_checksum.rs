@@ -17,7 +17,10 @@ fn every_short_length_at_every_alignment_sums_as_the_twin_does() {
     for start in 0..33 {
         for length in 0..=bytes.len() - start {
             let part = &bytes[start..start + length];
-            assert!(same(fold(sum(part)), naive_sum(part)), "start {start}, length {length}");
+            assert!(
+                same(fold(sum(part)), naive_sum(part)),
+                "start {start}, length {length}"
+            );
         }
     }
 }
@@ -48,13 +51,19 @@ fn a_completed_checksum_is_never_zero() {
 
 #[test]
 fn the_example_of_rfc_1071_sums_to_ddf2() {
-    assert_eq!(fold(sum(&[0x00, 0x01, 0xf2, 0x03, 0xf4, 0xf5, 0xf6, 0xf7])), 0xddf2);
+    assert_eq!(
+        fold(sum(&[0x00, 0x01, 0xf2, 0x03, 0xf4, 0xf5, 0xf6, 0xf7])),
+        0xddf2
+    );
 }
 
 #[test]
 fn a_pseudo_header_counts_addresses_protocol_and_length() {
     let expected = naive_sum(&[10, 0, 0, 1, 10, 0, 0, 2, 0, 17, 0xff, 0xf0]);
-    assert_eq!(fold(pseudo_header(&[10, 0, 0, 1, 10, 0, 0, 2], 17, 0xfff0)), expected);
+    assert_eq!(
+        fold(pseudo_header(&[10, 0, 0, 1, 10, 0, 0, 2], 17, 0xfff0)),
+        expected
+    );
 }
 
 proptest! {

@@ -17,14 +17,20 @@ fn a_complete_packet_is_copied_as_it_is() {
 #[test]
 fn bytes_that_are_no_ip_packet_are_copied_too() {
     assert_eq!(segments(&VnetHeader::default(), &[]), [vec![]]);
-    assert_eq!(segments(&VnetHeader::default(), &[1, 2, 3]), [vec![1, 2, 3]]);
+    assert_eq!(
+        segments(&VnetHeader::default(), &[1, 2, 3]),
+        [vec![1, 2, 3]]
+    );
 }
 
 #[test]
 fn a_missing_checksum_is_completed() {
     for flow in [Flow::tcp4(), Flow::tcp6(), Flow::udp4(), Flow::udp6()] {
         let (vnet, packet) = flow.super_packet(&payload(333, 2), 0);
-        let vnet = VnetHeader { gso_type: GSO_NONE, ..vnet };
+        let vnet = VnetHeader {
+            gso_type: GSO_NONE,
+            ..vnet
+        };
         assert_eq!(segments(&vnet, &packet), [flow.packet(&payload(333, 2))]);
     }
 }
@@ -33,16 +39,33 @@ fn a_missing_checksum_is_completed() {
 fn a_checksum_outside_of_the_packet_is_an_error() {
     let (vnet, packet) = Flow::tcp4().super_packet(&[], 0);
     for (csum_start, csum_offset) in [(20, 60), (52, 0), (51, 0), (65_535, 65_535), (60, 0)] {
-        let vnet = VnetHeader { gso_type: GSO_NONE, csum_start, csum_offset, ..vnet };
-        assert_eq!(plan(&vnet, &packet).err(), Some(SegmentError::ChecksumOutside));
+        let vnet = VnetHeader {
+            gso_type: GSO_NONE,
+            csum_start,
+            csum_offset,
+            ..vnet
+        };
+        assert_eq!(
+            plan(&vnet, &packet).err(),
+            Some(SegmentError::ChecksumOutside)
+        );
     }
-    let vnet = VnetHeader { gso_type: GSO_NONE, csum_start: 50, csum_offset: 0, ..vnet };
+    let vnet = VnetHeader {
+        gso_type: GSO_NONE,
+        csum_start: 50,
+        csum_offset: 0,
+        ..vnet
+    };
     assert!(plan(&vnet, &packet).is_ok());
 }
 
 #[test]
 fn identification_and_sequence_wrap() {
-    let flow = Flow { id: 0xffff, sequence: 0xffff_ffff, ..Flow::tcp4() };
+    let flow = Flow {
+        id: 0xffff,
+        sequence: 0xffff_ffff,
+        ..Flow::tcp4()
+    };
     let (vnet, packet) = flow.super_packet(&payload(300, 3), 100);
     let made = segments(&vnet, &packet);
     assert_eq!(made[1][4..6], [0, 0]);
@@ -52,24 +75,42 @@ fn identification_and_sequence_wrap() {
 
 #[test]
 fn fin_and_psh_stand_on_the_last_segment_only() {
-    let flow = Flow { flags: ACK | PSH | FIN, ..Flow::tcp4() };
+    let flow = Flow {
+        flags: ACK | PSH | FIN,
+        ..Flow::tcp4()
+    };
     let (vnet, packet) = flow.super_packet(&payload(300, 4), 100);
-    let made: Vec<u8> = segments(&vnet, &packet).iter().map(|packet| packet[33]).collect();
+    let made: Vec<u8> = segments(&vnet, &packet)
+        .iter()
+        .map(|packet| packet[33])
+        .collect();
     assert_eq!(made, [ACK, ACK, ACK | PSH | FIN]);
 }
 
 #[test]
 fn cwr_stands_on_the_first_segment_only() {
-    let flow = Flow { flags: ACK | CWR | ECE, ..Flow::tcp6() };
+    let flow = Flow {
+        flags: ACK | CWR | ECE,
+        ..Flow::tcp6()
+    };
     let (vnet, packet) = flow.super_packet(&payload(300, 4), 100);
-    let vnet = VnetHeader { gso_type: vnet.gso_type | GSO_ECN, ..vnet };
-    let made: Vec<u8> = segments(&vnet, &packet).iter().map(|packet| packet[53]).collect();
+    let vnet = VnetHeader {
+        gso_type: vnet.gso_type | GSO_ECN,
+        ..vnet
+    };
+    let made: Vec<u8> = segments(&vnet, &packet)
+        .iter()
+        .map(|packet| packet[53])
+        .collect();
     assert_eq!(made, [ACK | CWR | ECE, ACK | ECE, ACK | ECE]);
 }
 
 #[test]
 fn a_payload_of_one_segment_is_one_packet() {
-    let flow = Flow { flags: ACK | PSH, ..Flow::tcp4() };
+    let flow = Flow {
+        flags: ACK | PSH,
+        ..Flow::tcp4()
+    };
     let (vnet, packet) = flow.super_packet(&payload(100, 5), 100);
     assert_eq!(segments(&vnet, &packet), [flow.packet(&payload(100, 5))]);
 }
@@ -84,7 +125,12 @@ fn a_super_packet_without_payload_is_one_packet() {
 #[test]
 fn the_header_length_of_the_virtio_header_is_not_believed() {
     let (vnet, packet) = Flow::tcp4().super_packet(&payload(300, 6), 100);
-    let lying = VnetHeader { hdr_len: 7, csum_start: 9999, csum_offset: 9999, ..vnet };
+    let lying = VnetHeader {
+        hdr_len: 7,
+        csum_start: 9999,
+        csum_offset: 9999,
+        ..vnet
+    };
     assert_eq!(segments(&lying, &packet), segments(&vnet, &packet));
 }
 
@@ -121,14 +167,23 @@ fn ipv6_extension_headers_go_on_every_segment() {
 #[test]
 fn a_super_packet_with_a_segment_size_of_zero_is_an_error() {
     let (vnet, packet) = Flow::tcp4().super_packet(&payload(300, 8), 0);
-    assert_eq!(plan(&vnet, &packet).err(), Some(SegmentError::ZeroSegmentSize));
+    assert_eq!(
+        plan(&vnet, &packet).err(),
+        Some(SegmentError::ZeroSegmentSize)
+    );
 }
 
 #[test]
 fn an_unknown_kind_of_super_packet_is_an_error() {
     let (vnet, packet) = Flow::tcp4().super_packet(&payload(300, 8), 100);
-    let vnet = VnetHeader { gso_type: 3, ..vnet };
-    assert_eq!(plan(&vnet, &packet).err(), Some(SegmentError::UnknownGsoType(3)));
+    let vnet = VnetHeader {
+        gso_type: 3,
+        ..vnet
+    };
+    assert_eq!(
+        plan(&vnet, &packet).err(),
+        Some(SegmentError::UnknownGsoType(3))
+    );
 }
 
 #[test]
@@ -141,7 +196,10 @@ fn a_super_packet_of_another_protocol_than_announced_is_an_error() {
     ] {
         let (vnet, packet) = flow.super_packet(&payload(300, 8), 100);
         let vnet = VnetHeader { gso_type, ..vnet };
-        assert_eq!(plan(&vnet, &packet).err(), Some(SegmentError::WrongProtocol));
+        assert_eq!(
+            plan(&vnet, &packet).err(),
+            Some(SegmentError::WrongProtocol)
+        );
     }
 }
 
@@ -162,7 +220,10 @@ fn a_transport_header_longer_than_the_packet_is_an_error() {
     let mut cut = packet[..39].to_vec();
     cut[3] = 39;
     for packet in [longer, shorter, cut] {
-        assert_eq!(plan(&vnet, &packet).err(), Some(SegmentError::TruncatedTransport));
+        assert_eq!(
+            plan(&vnet, &packet).err(),
+            Some(SegmentError::TruncatedTransport)
+        );
     }
 }
 
@@ -172,7 +233,11 @@ fn a_malformed_ip_header_is_an_error() {
     for (at, value) in [(0, 0x55), (0, 0x44), (0, 0x4f), (2, 0xff)] {
         let mut packet = packet[..if value == 0x4f { 50 } else { packet.len() }].to_vec();
         packet[at] = value;
-        assert_eq!(plan(&vnet, &packet).err(), Some(SegmentError::MalformedIp), "{value:x} at {at}");
+        assert_eq!(
+            plan(&vnet, &packet).err(),
+            Some(SegmentError::MalformedIp),
+            "{value:x} at {at}"
+        );
     }
 }
 

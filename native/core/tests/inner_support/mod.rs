@@ -1,6 +1,7 @@
 //! Packets for the tests of the inner module, and the naive twins of its fast routines: everything
 //! here works a byte at a time and recomputes all sums from scratch.
 #![allow(dead_code, reason = "each test binary uses its own part")]
+#![allow(clippy::unwrap_used, reason = "a test may fail here")]
 
 use proptest::prelude::*;
 use whalescale_core::inner::segment::plan;
@@ -18,7 +19,11 @@ pub const CWR: u8 = 0x80;
 pub fn naive_sum(bytes: &[u8]) -> u16 {
     let mut sum = 0u32;
     for (at, byte) in bytes.iter().enumerate() {
-        sum += if at % 2 == 0 { u32::from(*byte) << 8 } else { u32::from(*byte) };
+        sum += if at % 2 == 0 {
+            u32::from(*byte) << 8
+        } else {
+            u32::from(*byte)
+        };
         if sum > 0xffff {
             sum -= 0xffff;
         }
@@ -73,15 +78,24 @@ impl Flow {
     }
 
     pub fn tcp6() -> Self {
-        Self { v6: true, ..Self::tcp4() }
+        Self {
+            v6: true,
+            ..Self::tcp4()
+        }
     }
 
     pub fn udp4() -> Self {
-        Self { udp: true, ..Self::tcp4() }
+        Self {
+            udp: true,
+            ..Self::tcp4()
+        }
     }
 
     pub fn udp6() -> Self {
-        Self { udp: true, ..Self::tcp6() }
+        Self {
+            udp: true,
+            ..Self::tcp6()
+        }
     }
 
     pub fn ip_len(&self) -> usize {
@@ -173,7 +187,11 @@ impl Flow {
 
 fn pseudo_header(packet: &[u8], ip_len: usize) -> Vec<u8> {
     let v6 = packet[0] >> 4 == 6;
-    let (addresses, protocol) = if v6 { (&packet[8..40], packet[6]) } else { (&packet[12..20], packet[9]) };
+    let (addresses, protocol) = if v6 {
+        (&packet[8..40], packet[6])
+    } else {
+        (&packet[12..20], packet[9])
+    };
     let mut bytes = addresses.to_vec();
     bytes.extend((packet.len() as u32 - ip_len as u32).to_be_bytes());
     bytes.extend([0, 0, 0, protocol]);
@@ -205,7 +223,12 @@ pub fn naive_segments(packet: &[u8], gso_size: usize) -> Vec<Vec<u8>> {
     let v6 = packet[0] >> 4 == 6;
     let ip_len = if v6 { 40 } else { 20 };
     let udp = packet[if v6 { 6 } else { 9 }] == 17;
-    let header_len = ip_len + if udp { 8 } else { usize::from(packet[ip_len + 12] >> 4) * 4 };
+    let header_len = ip_len
+        + if udp {
+            8
+        } else {
+            usize::from(packet[ip_len + 12] >> 4) * 4
+        };
     let (headers, payload) = packet.split_at(header_len);
     let chunks: Vec<&[u8]> = payload.chunks(gso_size).collect();
     let last = chunks.len() - 1;
@@ -246,7 +269,13 @@ pub fn naive_segments(packet: &[u8], gso_size: usize) -> Vec<Vec<u8>> {
 pub fn segments(vnet: &VnetHeader, packet: &[u8]) -> Vec<Vec<u8>> {
     let segmenter = plan(vnet, packet).unwrap();
     let count = segmenter.count();
-    let length = |n| if n + 1 == count { segmenter.last_len() } else { segmenter.segment_len() };
+    let length = |n| {
+        if n + 1 == count {
+            segmenter.last_len()
+        } else {
+            segmenter.segment_len()
+        }
+    };
     (0..count)
         .map(|n| {
             let mut out = vec![0xa5; length(n)];
@@ -259,9 +288,16 @@ pub fn segments(vnet: &VnetHeader, packet: &[u8]) -> Vec<Vec<u8>> {
 /// A flow of either version and protocol, with random fields and options.
 pub fn any_flow() -> impl Strategy<Value = Flow> {
     let kind = (any::<bool>(), any::<bool>(), any::<bool>());
-    let ip = (any::<u8>(), 0u32..1 << 20, any::<u8>(), any::<u16>(), any::<[u8; 32]>());
+    let ip = (
+        any::<u8>(),
+        0u32..1 << 20,
+        any::<u8>(),
+        any::<u16>(),
+        any::<[u8; 32]>(),
+    );
     let tcp = (any::<[u8; 4]>(), any::<u32>(), any::<u32>(), any::<u16>());
-    let options = (0usize..=10).prop_flat_map(|words| prop::collection::vec(any::<u8>(), words * 4));
+    let options =
+        (0usize..=10).prop_flat_map(|words| prop::collection::vec(any::<u8>(), words * 4));
     (kind, ip, tcp, any::<bool>(), options).prop_map(|(kind, ip, tcp, push, options)| Flow {
         v6: kind.0,
         udp: kind.1,
@@ -282,5 +318,7 @@ pub fn any_flow() -> impl Strategy<Value = Flow> {
 
 /// `length` bytes that differ from place to place.
 pub fn payload(length: usize, seed: u8) -> Vec<u8> {
-    (0..length).map(|at| (at * 7 + at / 251) as u8 ^ seed).collect()
+    (0..length)
+        .map(|at| (at * 7 + at / 251) as u8 ^ seed)
+        .collect()
 }
