@@ -1,4 +1,4 @@
-//! The internet checksum (RFC 1071), alone and fused with a copy.
+//! The internet checksum (RFC 1071), alone and together with a copy.
 //!
 //! A *partial* sum is a `u64` congruent, modulo 2^16 - 1, to the sum of the big-endian 16-bit words
 //! of some bytes (an odd last byte is the high half of a word). Partial sums and plain field values
@@ -69,22 +69,17 @@ pub fn sum(bytes: &[u8]) -> u64 {
     lanes.finish(tail)
 }
 
-/// Copies `from` to `to` and returns its partial sum, in one pass.
+/// Copies `from` to `to` and returns its partial sum.
+///
+/// The sum reads the copy back from the nearest cache. A single loop that stores what it sums takes
+/// a quarter longer: it is bound to the baseline's 16-byte vectors, and the library's copy is not.
 ///
 /// # Panics
 /// When the lengths differ, as `copy_from_slice` does.
 #[inline]
 pub fn copy_and_sum(to: &mut [u8], from: &[u8]) -> u64 {
-    assert_eq!(to.len(), from.len(), "a copy needs equal lengths");
-    let (steps, tail) = from.as_chunks::<STEP>();
-    let (to_steps, to_tail) = to.as_chunks_mut::<STEP>();
-    let mut lanes = Lanes::default();
-    for (to_step, step) in to_steps.iter_mut().zip(steps) {
-        *to_step = *step;
-        lanes.add(step);
-    }
-    to_tail.copy_from_slice(tail);
-    lanes.finish(tail)
+    to.copy_from_slice(from);
+    sum(to)
 }
 
 /// The partial sum of the pseudo-header of TCP or UDP (RFC 9293 section 3.1, RFC 8200 section 8.1).
