@@ -47,7 +47,7 @@ Commands on the input: `linkN [a>b|b>a] SETTING VALUE`, `stats`; answered by `ok
 
 /// Waiting less than this costs more processor time than it gains in precision: packets due within
 /// it leave together.
-const COALESCE: Duration = Duration::from_micros(50);
+const COALESCE: Duration = Duration::from_micros(100);
 
 fn main() -> ExitCode {
     let plan = match Plan::from_args(lexopt::Parser::from_env()) {

@@ -21,7 +21,10 @@ impl Tun {
     /// No such namespace, the interface exists, or CAP_NET_ADMIN and CAP_SYS_ADMIN are missing.
     pub fn open(netns: &str, interface: &str) -> io::Result<Self> {
         let home = File::open("/proc/thread-self/ns/net")?;
-        let target = File::open(Path::new("/run/netns").join(netns))?;
+        let path = Path::new("/run/netns").join(netns);
+        let target = File::open(&path).map_err(|error| {
+            io::Error::new(error.kind(), format!("{}: {error}", path.display()))
+        })?;
         enter(&target)?;
         // The device belongs to the namespace in which its descriptor was opened.
         let opened = Self::create(interface);
