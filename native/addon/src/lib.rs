@@ -1,3 +1,4 @@
 //! (under construction)
 pub mod aead;
 pub mod io;
+pub mod netlink;

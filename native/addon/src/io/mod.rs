@@ -14,6 +14,7 @@ pub mod udp;
 use std::io;
 use std::mem::size_of;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::time::Duration;
 
 /// Turns the -1 of a system call into the error in `errno`.
 fn check(result: libc::c_int) -> io::Result<libc::c_int> {
@@ -45,6 +46,30 @@ fn set_nonblocking(fd: BorrowedFd<'_>) -> io::Result<()> {
     let flags = check(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_GETFL) })?;
     // SAFETY: F_SETFL takes an integer.
     check(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_SETFL, flags | libc::O_NONBLOCK) })?;
+    Ok(())
+}
+
+/// Lets a receive on a blocking `socket` end with EAGAIN after `timeout`.
+pub(crate) fn set_receive_timeout(socket: BorrowedFd<'_>, timeout: Duration) -> io::Result<()> {
+    let timeout = libc::timeval {
+        tv_sec: libc::time_t::try_from(timeout.as_secs()).unwrap_or(libc::time_t::MAX),
+        tv_usec: libc::suseconds_t::from(timeout.subsec_micros()),
+    };
+    let (level, name, len) = (
+        libc::SOL_SOCKET,
+        libc::SO_RCVTIMEO,
+        socklen::<libc::timeval>(),
+    );
+    // SAFETY: the value is a live timeval of the length given.
+    check(unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            level,
+            name,
+            (&raw const timeout).cast(),
+            len,
+        )
+    })?;
     Ok(())
 }
 
