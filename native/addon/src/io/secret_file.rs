@@ -1,16 +1,20 @@
-//! Reading a 32-byte secret: a private key file or a preshared key file, base64 in one line.
+//! A 32-byte secret in a file: a private key file or a preshared key file, base64 in one line.
 //!
 //! The file must be a regular one that nobody but its owner can touch. The text and the decoded bytes
 //! are zeroised wherever they were.
 
 use std::fmt;
-use std::fs::File;
-use std::io::{self, Read};
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read, Write};
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::Path;
 
 use data_encoding::BASE64;
+use whalescale_core::entropy::Entropy;
 use zeroize::Zeroizing;
+
+use super::entropy::OsEntropy;
 
 /// Base64 of 32 bytes, and what its decoding may write.
 const TEXT_LEN: usize = 44;
@@ -67,6 +71,19 @@ pub fn read_secret(fd: OwnedFd) -> Result<Zeroizing<[u8; 32]>, SecretFileError> 
     let mut text = Zeroizing::new(Vec::with_capacity(READ_LEN));
     file.take(READ_LEN as u64).read_to_end(&mut text)?;
     decode(&text).ok_or(SecretFileError::Malformed)
+}
+
+/// Makes a new random secret in a new file of mode 0600 at `path`.
+///
+/// Fails with EEXIST when there is a file: a key is never overwritten.
+pub fn create(path: &Path) -> io::Result<Zeroizing<[u8; 32]>> {
+    let mut secret = Zeroizing::new([0; 32]);
+    OsEntropy::new()?.fill(&mut *secret);
+    let text = Zeroizing::new(BASE64.encode(&*secret) + "\n");
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()?;
+    Ok(secret)
 }
 
 fn decode(text: &[u8]) -> Option<Zeroizing<[u8; 32]>> {
