@@ -5,6 +5,8 @@
 //! in a network namespace of its own, where the only peer is wireguard-go on loopback; the namespace,
 //! the interface and the process end with it.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod handshake_vectors;
 
 use std::fs;

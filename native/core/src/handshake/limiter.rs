@@ -14,7 +14,7 @@ const COST: Duration = Duration::from_millis(50);
 /// A burst of 5 messages.
 const CAPACITY: Duration = Duration::from_millis(250);
 
-/// Buckets kept: some 300 KiB, and far more sources than one node has peers behind.
+/// Buckets kept: some 250 KiB, and far more sources than one node has peers behind.
 ///
 /// Beyond that the oldest bucket makes room. Losing a bucket only gives its source a new burst, and
 /// to push one out takes as many sources as would each have had a burst anyway.

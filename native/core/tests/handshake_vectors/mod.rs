@@ -1,5 +1,6 @@
 //! What the handshake tests share: fixed keys, repeatable entropy, and the file of captured bytes.
 
+#![allow(clippy::expect_used, reason = "a test fails by panicking")]
 #![allow(
     dead_code,
     reason = "each test binary that includes this uses a part of it"
