@@ -12,7 +12,9 @@ use std::time::Duration;
 
 use rtrb::{Consumer, Producer, RingBuffer};
 use whalescale_core::aead::AeadBackend;
-use whalescale_core::control::{Command, CommandError, Control, Event, LocalSocket, Output, PeerStatus, Settings};
+use whalescale_core::control::{
+    Command, CommandError, Control, Event, LocalSocket, Output, PeerStatus, Settings,
+};
 use whalescale_core::drops::{DROP_REASONS, DropCounters};
 use whalescale_core::handoff::{Endpoint, FromReceiver, FromSender, SocketId};
 use whalescale_core::handshake::mac::MacVerifier;
@@ -31,7 +33,9 @@ use crate::io::udp::{Family, Granted, Options, UdpSocket};
 use super::device::{Device, DeviceError};
 use super::receive::{Inlet, ReceiveThread};
 use super::transmit::{Outlet, TransmitThread};
-use super::{Bells, REPORTS, ReceiverUpdate, SenderUpdate, Sockets, Threads, UPDATES, Update, socket};
+use super::{
+    Bells, REPORTS, ReceiverUpdate, SenderUpdate, Sockets, Threads, UPDATES, Update, socket,
+};
 
 /// News for JavaScript.
 pub enum AgentEvent {
@@ -174,7 +178,10 @@ fn run(control: &Mutex<ControlSide>, bells: &Bells) -> io::Result<()> {
 }
 
 fn now() -> Now {
-    Now { instant: clock::now(), unix: clock::unix_time() }
+    Now {
+        instant: clock::now(),
+        unix: clock::unix_time(),
+    }
 }
 
 impl ControlSide {
@@ -189,7 +196,11 @@ impl ControlSide {
             // One at a time: an answer must follow the key that it announces.
             self.carry_out();
         }
-        if self.control.next_timeout(present.instant).is_some_and(|due| due <= present.instant) {
+        if self
+            .control
+            .next_timeout(present.instant)
+            .is_some_and(|due| due <= present.instant)
+        {
             self.control.handle_timeout(present);
         }
         self.carry_out();
@@ -219,7 +230,11 @@ impl ControlSide {
                     sender_told = true;
                 }
                 Output::Receiver(update) => {
-                    hand_over(&mut self.receiver, Update::Core(update), &self.bells.receive);
+                    hand_over(
+                        &mut self.receiver,
+                        Update::Core(update),
+                        &self.bells.receive,
+                    );
                     receiver_told = true;
                 }
                 Output::Send { to, message } => self.send(to, &message),
@@ -277,10 +292,23 @@ impl ControlSide {
         };
         let sockets: Sockets = [Some(v4), v6].into_iter().flatten().map(Arc::new).collect();
         let numbered = (0..).zip(sockets.iter());
-        let locals = numbered.map(|(id, socket)| LocalSocket { id: SocketId(id), local: socket.local() }).collect();
+        let locals = numbered
+            .map(|(id, socket)| LocalSocket {
+                id: SocketId(id),
+                local: socket.local(),
+            })
+            .collect();
         self.sockets = Arc::clone(&sockets);
-        hand_over(&mut self.receiver, Update::Sockets(Arc::clone(&sockets)), &self.bells.receive);
-        hand_over(&mut self.sender, Update::Sockets(sockets), &self.bells.transmit);
+        hand_over(
+            &mut self.receiver,
+            Update::Sockets(Arc::clone(&sockets)),
+            &self.bells.receive,
+        );
+        hand_over(
+            &mut self.sender,
+            Update::Sockets(sockets),
+            &self.bells.transmit,
+        );
         self.bells.receive.signal();
         self.bells.transmit.signal();
         // Cannot be refused: it names no peer.
@@ -292,8 +320,13 @@ impl ControlSide {
     ///
     /// # Errors
     /// The kernel refused one of them.
-    pub fn set_device(&mut self, addresses: &[String], routes: &[String]) -> Result<(), DeviceError> {
-        self.device.apply(addresses, routes, self.control.inner_mtu())
+    pub fn set_device(
+        &mut self,
+        addresses: &[String],
+        routes: &[String],
+    ) -> Result<(), DeviceError> {
+        self.device
+            .apply(addresses, routes, self.control.inner_mtu())
     }
 
     /// All peers.
@@ -313,14 +346,23 @@ impl ControlSide {
 
     /// Address, capabilities and kernel drops of each socket.
     pub fn sockets(&self) -> Vec<(SocketAddr, Granted, u32)> {
-        let status = |socket: &Arc<UdpSocket>| (socket.local(), socket.granted(), socket.kernel_drops().unwrap_or(0));
+        let status = |socket: &Arc<UdpSocket>| {
+            (
+                socket.local(),
+                socket.granted(),
+                socket.kernel_drops().unwrap_or(0),
+            )
+        };
         self.sockets.iter().map(status).collect()
     }
 
     /// Drops by reason, of all threads.
     pub fn drops(&self) -> Vec<(&'static str, u64)> {
         let total = |reason| self.drops.iter().map(|drops| drops.get(reason)).sum();
-        DROP_REASONS.iter().map(|(reason, name)| (*name, total(*reason))).collect()
+        DROP_REASONS
+            .iter()
+            .map(|(reason, name)| (*name, total(*reason)))
+            .collect()
     }
 }
 

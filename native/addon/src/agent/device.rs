@@ -67,14 +67,33 @@ impl Device {
     pub(super) fn open(name: &str) -> io::Result<Self> {
         let mut netlink = Netlink::open()?;
         let link = netlink.link(name).map_err(io::Error::other)?;
-        let link = link.ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, format!("no interface {name}")))?;
-        Ok(Self { netlink, index: link.index, up: link.up, addresses: BTreeSet::new(), routes: BTreeSet::new() })
+        let link = link.ok_or_else(|| {
+            io::Error::new(io::ErrorKind::NotFound, format!("no interface {name}"))
+        })?;
+        Ok(Self {
+            netlink,
+            index: link.index,
+            up: link.up,
+            addresses: BTreeSet::new(),
+            routes: BTreeSet::new(),
+        })
     }
 
     /// Gives the device exactly these addresses and routes, and brings it up.
-    pub(super) fn apply(&mut self, addresses: &[String], routes: &[String], mtu: u16) -> Result<(), DeviceError> {
-        let addresses = addresses.iter().map(|text| parse_address(text)).collect::<Result<BTreeSet<_>, _>>()?;
-        let routes = routes.iter().map(|text| parse_route(text)).collect::<Result<BTreeSet<_>, _>>()?;
+    pub(super) fn apply(
+        &mut self,
+        addresses: &[String],
+        routes: &[String],
+        mtu: u16,
+    ) -> Result<(), DeviceError> {
+        let addresses = addresses
+            .iter()
+            .map(|text| parse_address(text))
+            .collect::<Result<BTreeSet<_>, _>>()?;
+        let routes = routes
+            .iter()
+            .map(|text| parse_route(text))
+            .collect::<Result<BTreeSet<_>, _>>()?;
         if !self.up {
             self.bring_up(mtu)?;
         }
@@ -84,7 +103,11 @@ impl Device {
 
     fn bring_up(&mut self, mtu: u16) -> Result<(), DeviceError> {
         self.netlink.disable_link_local(self.index)?;
-        let settings = LinkSettings { up: Some(true), tx_queue_len: Some(QUEUE_LEN), ..sizes(mtu) };
+        let settings = LinkSettings {
+            up: Some(true),
+            tx_queue_len: Some(QUEUE_LEN),
+            ..sizes(mtu)
+        };
         self.netlink.set_link(self.index, &settings)?;
         self.up = true;
         Ok(())
@@ -92,10 +115,12 @@ impl Device {
 
     fn apply_addresses(&mut self, wished: BTreeSet<InterfaceAddress>) -> Result<(), DeviceError> {
         for address in wished.difference(&self.addresses) {
-            self.netlink.replace_address(self.index, address.ip, address.prefix)?;
+            self.netlink
+                .replace_address(self.index, address.ip, address.prefix)?;
         }
         for address in self.addresses.difference(&wished) {
-            self.netlink.remove_address(self.index, address.ip, address.prefix)?;
+            self.netlink
+                .remove_address(self.index, address.ip, address.prefix)?;
         }
         self.addresses = wished;
         Ok(())
@@ -103,10 +128,12 @@ impl Device {
 
     fn apply_routes(&mut self, wished: BTreeSet<IpPrefix>) -> Result<(), DeviceError> {
         for route in wished.difference(&self.routes) {
-            self.netlink.replace_route(route.address(), route.length(), self.index, None)?;
+            self.netlink
+                .replace_route(route.address(), route.length(), self.index, None)?;
         }
         for route in self.routes.difference(&wished) {
-            self.netlink.remove_route(route.address(), route.length(), self.index)?;
+            self.netlink
+                .remove_route(route.address(), route.length(), self.index)?;
         }
         self.routes = wished;
         Ok(())
@@ -121,19 +148,27 @@ impl Device {
 /// The MTU, and the super-packet limits that make one read one send.
 fn sizes(mtu: u16) -> LinkSettings {
     let sealed = usize::from(mtu) + HEADER_LEN + TAG_LEN;
-    LinkSettings { mtu: Some(mtu.into()), gso_max_segments: Some(gso_max_segments(sealed)), ..LinkSettings::default() }
+    LinkSettings {
+        mtu: Some(mtu.into()),
+        gso_max_segments: Some(gso_max_segments(sealed)),
+        ..LinkSettings::default()
+    }
 }
 
 fn parse_address(text: &str) -> Result<InterfaceAddress, DeviceError> {
     let parse = || {
         let (ip, prefix) = text.split_once('/')?;
         let ip: IpAddr = ip.parse().ok()?;
-        let prefix = prefix.parse().ok().filter(|prefix| *prefix <= if ip.is_ipv4() { 32 } else { 128 })?;
+        let prefix = prefix
+            .parse()
+            .ok()
+            .filter(|prefix| *prefix <= if ip.is_ipv4() { 32 } else { 128 })?;
         Some(InterfaceAddress { ip, prefix })
     };
     parse().ok_or_else(|| DeviceError::NotAnAddress(text.to_owned()))
 }
 
 fn parse_route(text: &str) -> Result<IpPrefix, DeviceError> {
-    text.parse().map_err(|_| DeviceError::NotAPrefix(text.to_owned()))
+    text.parse()
+        .map_err(|_| DeviceError::NotAPrefix(text.to_owned()))
 }

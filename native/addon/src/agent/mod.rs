@@ -20,7 +20,6 @@ use whalescale_core::handoff::{SocketId, ToReceiver, ToSender};
 use crate::io::poll::EventFd;
 use crate::io::udp::UdpSocket;
 
-pub use control::{AgentEvent, ControlSide, Started};
 
 /// Updates on their way to a packet thread: every peer's key, address and routes at once fit.
 const UPDATES: usize = 4096;
@@ -83,7 +82,10 @@ pub struct Threads {
 
 impl Threads {
     fn new(bells: Arc<Bells>) -> Self {
-        Self { bells, handles: Vec::new() }
+        Self {
+            bells,
+            handles: Vec::new(),
+        }
     }
 
     /// Starts a thread. If `body` fails or panics, `fatal` hears of it.
@@ -99,7 +101,11 @@ impl Threads {
             Ok(Err(error)) => fatal(format!("the {what} thread failed: {error}")),
             Err(_) => fatal(format!("the {what} thread broke an invariant")),
         };
-        self.handles.push(std::thread::Builder::new().name(name.to_owned()).spawn(run)?);
+        self.handles.push(
+            std::thread::Builder::new()
+                .name(name.to_owned())
+                .spawn(run)?,
+        );
         Ok(())
     }
 }

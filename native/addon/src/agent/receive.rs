@@ -9,7 +9,7 @@ use whalescale_core::drops::{DropCounters, DropReason};
 use whalescale_core::handoff::{Endpoint, FromReceiver, SocketId};
 use whalescale_core::inner::coalesce::{MAX_PIECES, Offload};
 use whalescale_core::inner::segment;
-use whalescale_core::inner::vnet::{VnetHeader};
+use whalescale_core::inner::vnet::VnetHeader;
 use whalescale_core::receiver::Receiver;
 
 use crate::io::clock;
@@ -80,12 +80,23 @@ impl ReceiveThread {
                 self.drops.count(DropReason::Truncated);
                 continue;
             };
-            let from = Endpoint { socket, remote: message.source };
-            self.receiver.handle_message(arena.bytes(), place, message.stride, from, now);
+            let from = Endpoint {
+                socket,
+                remote: message.source,
+            };
+            self.receiver
+                .handle_message(arena.bytes(), place, message.stride, from, now);
         }
-        let Self { receiver, inlet, drops, .. } = self;
+        let Self {
+            receiver,
+            inlet,
+            drops,
+            ..
+        } = self;
         let offload = inlet.offload;
-        receiver.deliver(arena.bytes(), offload, |vnet, pieces| inlet.write(vnet, pieces, drops));
+        receiver.deliver(arena.bytes(), offload, |vnet, pieces| {
+            inlet.write(vnet, pieces, drops)
+        });
     }
 
     fn hand_over_reports(&mut self) {
@@ -115,7 +126,13 @@ pub(super) struct Inlet {
 impl Inlet {
     pub(super) fn new(tun: Arc<Tun>) -> Self {
         let granted = tun.offload();
-        Self { offload: Offload { tcp: granted.tso, udp: granted.uso }, tun }
+        Self {
+            offload: Offload {
+                tcp: granted.tso,
+                udp: granted.uso,
+            },
+            tun,
+        }
     }
 
     fn write(&mut self, vnet: &VnetHeader, packet: &[IoSlice<'_>], drops: &DropCounters) {
@@ -142,15 +159,28 @@ impl Inlet {
 
     /// Writes a super-packet as the packets that it was made of.
     fn write_segments(&self, vnet: &VnetHeader, packet: &[IoSlice<'_>], drops: &DropCounters) {
-        let whole: Vec<u8> = packet.iter().flat_map(|piece| piece.iter().copied()).collect();
+        let whole: Vec<u8> = packet
+            .iter()
+            .flat_map(|piece| piece.iter().copied())
+            .collect();
         let Ok(segmenter) = segment::plan(vnet, &whole) else {
             return drops.count(DropReason::TunRefused);
         };
         for n in 0..segmenter.count() {
             let last = n + 1 == segmenter.count();
-            let mut single = vec![0; if last { segmenter.last_len() } else { segmenter.segment_len() }];
+            let mut single = vec![
+                0;
+                if last {
+                    segmenter.last_len()
+                } else {
+                    segmenter.segment_len()
+                }
+            ];
             segmenter.write(&whole, n, &mut single);
-            if self.write_once(&VnetHeader::default(), &[IoSlice::new(&single)]).is_err() {
+            if self
+                .write_once(&VnetHeader::default(), &[IoSlice::new(&single)])
+                .is_err()
+            {
                 drops.count(DropReason::TunRefused);
             }
         }

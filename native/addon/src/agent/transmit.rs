@@ -65,7 +65,12 @@ impl TransmitThread {
                 Update::Core(update) => {
                     sender.handle_update(update, clock::now(), |transmit| outlet.send(&transmit));
                 }
-                Update::Sockets(sockets) => *outlet = Outlet { sockets: Some(sockets), refused: Vec::new() },
+                Update::Sockets(sockets) => {
+                    *outlet = Outlet {
+                        sockets: Some(sockets),
+                        refused: Vec::new(),
+                    }
+                }
             }
         }
     }
@@ -75,13 +80,22 @@ impl TransmitThread {
         let now = clock::now();
         let header_len = if self.tun.vnet() { VNET_LEN } else { 0 };
         while !self.sender.is_full() {
-            let Some(len) = self.tun.read(buffer)? else { return Ok(true) };
-            let Some((header, packet)) = buffer.get(..len).and_then(|read| read.split_at_checked(header_len)) else {
+            let Some(len) = self.tun.read(buffer)? else {
+                return Ok(true);
+            };
+            let Some((header, packet)) = buffer
+                .get(..len)
+                .and_then(|read| read.split_at_checked(header_len))
+            else {
                 continue;
             };
-            let vnet = header.first_chunk().map_or_else(VnetHeader::default, VnetHeader::parse);
+            let vnet = header
+                .first_chunk()
+                .map_or_else(VnetHeader::default, VnetHeader::parse);
             let mut answer = [0; 1280];
-            if let Handled::TooLong(len) = self.sender.handle_packet(&vnet, packet, now, &mut answer) {
+            if let Handled::TooLong(len) =
+                self.sender.handle_packet(&vnet, packet, now, &mut answer)
+            {
                 self.answer(answer.get(..len).unwrap_or_default());
             }
         }
@@ -92,7 +106,9 @@ impl TransmitThread {
     fn answer(&self, packet: &[u8]) {
         let header = [0; VNET_LEN];
         let header = if self.tun.vnet() { &header[..] } else { &[] };
-        let _ = self.tun.write(&[IoSlice::new(header), IoSlice::new(packet)]);
+        let _ = self
+            .tun
+            .write(&[IoSlice::new(header), IoSlice::new(packet)]);
     }
 
     fn flush(&mut self) {
@@ -121,7 +137,11 @@ impl Outlet {
         if !single && !segmented {
             return send_plain(socket, transmit);
         }
-        match socket.send(&transmit.endpoint.remote, transmit.datagrams, transmit.stride) {
+        match socket.send(
+            &transmit.endpoint.remote,
+            transmit.datagrams,
+            transmit.stride,
+        ) {
             SendOutcome::NoSegmentation => {
                 let outcome = send_plain(socket, transmit);
                 if outcome != Err(SendError::TooBig) && self.refused.len() < REFUSALS {
@@ -135,7 +155,15 @@ impl Outlet {
 }
 
 fn send_plain(socket: &UdpSocket, transmit: &Transmit<'_>) -> Result<(), SendError> {
-    result_of(socket.send_plain(&transmit.endpoint.remote, transmit.datagrams, transmit.stride).1)
+    result_of(
+        socket
+            .send_plain(
+                &transmit.endpoint.remote,
+                transmit.datagrams,
+                transmit.stride,
+            )
+            .1,
+    )
 }
 
 /// What the core hears of a send. A full buffer drops: waiting would stall every other peer.
@@ -144,6 +172,8 @@ fn result_of(outcome: SendOutcome) -> Result<(), SendError> {
         SendOutcome::Sent => Ok(()),
         SendOutcome::WouldBlock | SendOutcome::NoBuffers => Err(SendError::Full),
         SendOutcome::TooBig => Err(SendError::TooBig),
-        SendOutcome::NoSegmentation | SendOutcome::Unreachable(_) | SendOutcome::Failed(_) => Err(SendError::Failed),
+        SendOutcome::NoSegmentation | SendOutcome::Unreachable(_) | SendOutcome::Failed(_) => {
+            Err(SendError::Failed)
+        }
     }
 }

@@ -29,11 +29,17 @@ impl Names {
     }
 
     fn key(&self, name: &str) -> Result<PublicKey> {
-        self.by_name.get(name).copied().ok_or_else(|| error("ENOPEER", format_args!("no peer {name}")))
+        self.by_name
+            .get(name)
+            .copied()
+            .ok_or_else(|| error("ENOPEER", format_args!("no peer {name}")))
     }
 
     fn name(&self, key: &PublicKey) -> String {
-        self.by_key.get(key).cloned().unwrap_or_else(|| key.to_string())
+        self.by_key
+            .get(key)
+            .cloned()
+            .unwrap_or_else(|| key.to_string())
     }
 }
 
@@ -47,7 +53,8 @@ pub(super) fn identity(secret: &Secret) -> Identity {
 }
 
 fn parse<T: FromStr>(text: &str, what: &str) -> Result<T> {
-    text.parse().map_err(|_| error("EINVAL", format_args!("{text} is not {what}")))
+    text.parse()
+        .map_err(|_| error("EINVAL", format_args!("{text} is not {what}")))
 }
 
 fn parse_all<T: FromStr>(texts: &[String], what: &str) -> Result<Vec<T>> {
@@ -57,20 +64,39 @@ fn parse_all<T: FromStr>(texts: &[String], what: &str) -> Result<Vec<T>> {
 /// The core's command; `Sockets` and `Link` are the agent's own.
 pub(super) fn command(command: Command, names: &mut Names) -> Result<control::Command> {
     match command {
-        Command::Peer { id, node_id, wireguard_public_key, preshared_key_fd, endpoints, allowed_ips, persistent_keepalive } => {
+        Command::Peer {
+            id,
+            node_id,
+            wireguard_public_key,
+            preshared_key_fd,
+            endpoints,
+            allowed_ips,
+            persistent_keepalive,
+        } => {
             let public_key: PublicKey = parse(&wireguard_public_key, "a WireGuard public key")?;
-            let node_id: Option<NodeId> = node_id.as_deref().map(|text| parse(text, "a node id")).transpose()?;
+            let node_id: Option<NodeId> = node_id
+                .as_deref()
+                .map(|text| parse(text, "a node id"))
+                .transpose()?;
             if node_id.is_some_and(|node_id| node_id.public_key() != public_key) {
-                return Err(error("EINVAL", "nodeId and wireguardPublicKey are not of one key"));
+                return Err(error(
+                    "EINVAL",
+                    "nodeId and wireguardPublicKey are not of one key",
+                ));
             }
-            let secret = preshared_key_fd.map(|fd| read_secret(fd, "the preshared key file")).transpose()?;
+            let secret = preshared_key_fd
+                .map(|fd| read_secret(fd, "the preshared key file"))
+                .transpose()?;
             let config = PeerConfig {
                 public_key,
                 node_id,
-                preshared_key: secret.map_or_else(PresharedKey::default, |secret| PresharedKey::from_bytes(&secret)),
+                preshared_key: secret.map_or_else(PresharedKey::default, |secret| {
+                    PresharedKey::from_bytes(&secret)
+                }),
                 allowed_ips: parse_all(&allowed_ips, "a network prefix")?,
                 endpoints: parse_all(&endpoints, "an address with a port")?,
-                persistent_keepalive: persistent_keepalive.map(|seconds| Duration::from_secs(seconds.into())),
+                persistent_keepalive: persistent_keepalive
+                    .map(|seconds| Duration::from_secs(seconds.into())),
             };
             names.add(&id, public_key);
             Ok(control::Command::Peer(Box::new(config)))
@@ -81,8 +107,13 @@ pub(super) fn command(command: Command, names: &mut Names) -> Result<control::Co
             names.by_key.remove(&key);
             Ok(control::Command::RemovePeer(key))
         }
-        Command::Ping { id, token } => Ok(control::Command::Ping { peer: names.key(&id)?, token }),
-        Command::Sockets { .. } | Command::Link { .. } => Err(error("EBUG", "not a command of the core")),
+        Command::Ping { id, token } => Ok(control::Command::Ping {
+            peer: names.key(&id)?,
+            token,
+        }),
+        Command::Sockets { .. } | Command::Link { .. } => {
+            Err(error("EBUG", "not a command of the core"))
+        }
     }
 }
 
@@ -92,7 +123,9 @@ pub(super) fn refusal(cause: CommandError) -> String {
         CommandError::TooManyPeers => "there are too many peers".into(),
         CommandError::Overlap(overlap) => format!("two peers have the allowed IP {}", overlap.0),
         CommandError::UnknownPeer => "there is no such peer".into(),
-        CommandError::NotWhalescale => "the peer is stock WireGuard, which answers no ping; ping its address".into(),
+        CommandError::NotWhalescale => {
+            "the peer is stock WireGuard, which answers no ping; ping its address".into()
+        }
         CommandError::TooManyPings => "too many pings are under way".into(),
     }
 }
@@ -104,17 +137,33 @@ fn millis(span: Duration) -> f64 {
 /// JavaScript's event; nothing for one that it does not need.
 pub(super) fn event(event: AgentEvent, names: &Names) -> Option<Event> {
     Some(match event {
-        AgentEvent::Warning { code, message } => Event::Warning { code: code.into(), message },
+        AgentEvent::Warning { code, message } => Event::Warning {
+            code: code.into(),
+            message,
+        },
         AgentEvent::Fatal(message) => Event::Fatal { message },
         AgentEvent::Core(event) => match event {
-            control::Event::Peer { peer, state, endpoint, handshake } => Event::Peer {
+            control::Event::Peer {
+                peer,
+                state,
+                endpoint,
+                handshake,
+            } => Event::Peer {
                 id: names.name(&peer),
                 state: state.name().into(),
                 endpoint: endpoint.map(|endpoint| endpoint.to_string()),
                 handshake_ms: handshake.map(millis),
             },
-            control::Event::Timestamp(timestamp) => Event::Timestamp { value: timestamp.to_string() },
-            control::Event::Pong { peer, token, rtt, local, remote } => Event::Pong {
+            control::Event::Timestamp(timestamp) => Event::Timestamp {
+                value: timestamp.to_string(),
+            },
+            control::Event::Pong {
+                peer,
+                token,
+                rtt,
+                local,
+                remote,
+            } => Event::Pong {
                 id: names.name(&peer),
                 token,
                 rtt_us: rtt.as_secs_f64() * 1e6,
@@ -122,13 +171,21 @@ pub(super) fn event(event: AgentEvent, names: &Names) -> Option<Event> {
                 remote: remote.to_string(),
                 kind: "direct".into(),
             },
-            control::Event::PingTimeout { peer, token } => Event::PingTimeout { id: names.name(&peer), token },
+            control::Event::PingTimeout { peer, token } => Event::PingTimeout {
+                id: names.name(&peer),
+                token,
+            },
             control::Event::InnerMtu(inner_mtu) => Event::Mtu { inner_mtu },
             control::Event::PathTooSmall { peer, inner_mtu } => Event::Warning {
                 code: "pathTooSmall".into(),
-                message: format!("the path to {} does not carry packets of {inner_mtu} bytes; set a smaller mtu", names.name(&peer)),
+                message: format!(
+                    "the path to {} does not carry packets of {inner_mtu} bytes; set a smaller mtu",
+                    names.name(&peer)
+                ),
             },
-            control::Event::Restarted { peer } => Event::Restarted { id: names.name(&peer) },
+            control::Event::Restarted { peer } => Event::Restarted {
+                id: names.name(&peer),
+            },
         },
     })
 }
@@ -137,17 +194,21 @@ pub(super) fn stats(control: &ControlSide, names: &Names, backend: &str, tun_nam
     let sockets = control.sockets();
     let tun = control.tun();
     let gso = sockets.iter().all(|(_, granted, _)| granted.gso);
-    let udp = |(local, granted, kernel_drops): &(SocketAddr, crate::io::udp::Granted, u32)| UdpStats {
-        local: local.to_string(),
-        gso: granted.gso,
-        gro: granted.gro,
-        receive_buffer: u32::try_from(granted.receive_buffer).unwrap_or(u32::MAX),
-        send_buffer: u32::try_from(granted.send_buffer).unwrap_or(u32::MAX),
-        kernel_drops: *kernel_drops,
-    };
+    let udp =
+        |(local, granted, kernel_drops): &(SocketAddr, crate::io::udp::Granted, u32)| UdpStats {
+            local: local.to_string(),
+            gso: granted.gso,
+            gro: granted.gro,
+            receive_buffer: u32::try_from(granted.receive_buffer).unwrap_or(u32::MAX),
+            send_buffer: u32::try_from(granted.send_buffer).unwrap_or(u32::MAX),
+            kernel_drops: *kernel_drops,
+        };
     Stats {
         aead: backend.into(),
-        aead_available: aead::available().iter().map(|backend| backend.name().into()).collect(),
+        aead_available: aead::available()
+            .iter()
+            .map(|backend| backend.name().into())
+            .collect(),
         port: sockets.first().map_or(0, |(local, ..)| local.port()),
         inner_mtu: control.inner_mtu(),
         tun: TunStats {
@@ -157,8 +218,16 @@ pub(super) fn stats(control: &ControlSide, names: &Names, backend: &str, tun_nam
             uso: tun.offload().uso,
         },
         udp: sockets.iter().map(udp).collect(),
-        drops: control.drops().into_iter().map(|(name, count)| (name.into(), count as f64)).collect(),
-        peers: control.peers().iter().map(|peer| peer_stats(peer, names, gso)).collect(),
+        drops: control
+            .drops()
+            .into_iter()
+            .map(|(name, count)| (name.into(), count as f64))
+            .collect(),
+        peers: control
+            .peers()
+            .iter()
+            .map(|peer| peer_stats(peer, names, gso))
+            .collect(),
     }
 }
 
@@ -168,10 +237,17 @@ fn peer_stats(peer: &control::PeerStatus, names: &Names, gso: bool) -> PeerStats
     let path = peer.path.as_ref().map(|path| PathStats {
         id: 0,
         interface: None,
-        local: path.local.map_or_else(String::new, |local| local.to_string()),
+        local: path
+            .local
+            .map_or_else(String::new, |local| local.to_string()),
         remote: path.remote.to_string(),
         kind: "direct".into(),
-        state: if peer.state == PeerState::Connected { "healthy" } else { "failed" }.into(),
+        state: if peer.state == PeerState::Connected {
+            "healthy"
+        } else {
+            "failed"
+        }
+        .into(),
         rtt_ms: path.rtt.map(millis),
         jitter_ms: None,
         loss_pct: None,

@@ -56,13 +56,18 @@ fn io_error(what: &str, cause: &std::io::Error) -> Error {
 }
 
 fn guarded<T>(body: impl FnOnce() -> Result<T>) -> Result<T> {
-    catch_unwind(AssertUnwindSafe(body)).unwrap_or_else(|_| Err(error("EBUG", "the addon broke an invariant")))
+    catch_unwind(AssertUnwindSafe(body))
+        .unwrap_or_else(|_| Err(error("EBUG", "the addon broke an invariant")))
 }
 
 fn with_agent<T>(body: impl FnOnce(&Agent) -> Result<T>) -> Result<T> {
     guarded(|| {
         let agent = AGENT.lock().unwrap_or_else(PoisonError::into_inner);
-        body(agent.as_ref().ok_or_else(|| error("ECLOSED", "no agent is open"))?)
+        body(
+            agent
+                .as_ref()
+                .ok_or_else(|| error("ECLOSED", "no agent is open"))?,
+        )
     })
 }
 
@@ -76,7 +81,8 @@ fn adopt(fd: i32) -> Result<OwnedFd> {
 }
 
 fn read_secret(fd: i32, what: &str) -> Result<zeroize::Zeroizing<[u8; 32]>> {
-    secret_file::read_secret(adopt(fd)?).map_err(|cause| error("EKEY", format_args!("{what} {cause}")))
+    secret_file::read_secret(adopt(fd)?)
+        .map_err(|cause| error("EKEY", format_args!("{what} {cause}")))
 }
 
 fn choose_backend(name: Option<&str>) -> Result<Arc<dyn AeadBackend>> {
@@ -84,7 +90,15 @@ fn choose_backend(name: Option<&str>) -> Result<Arc<dyn AeadBackend>> {
         Some(name) => aead::by_name(name),
         None => aead::available().into_iter().next(),
     };
-    let missing = || error("EAEAD", format_args!("no cipher backend {} on this machine", name.unwrap_or("at all")));
+    let missing = || {
+        error(
+            "EAEAD",
+            format_args!(
+                "no cipher backend {} on this machine",
+                name.unwrap_or("at all")
+            ),
+        )
+    };
     backend.map(Arc::from).ok_or_else(missing)
 }
 
@@ -102,7 +116,11 @@ pub fn open(
         let tun = adopt(config.tun_fd)?;
         let secret = Secret::from_seed(&*read_secret(config.key_fd, "the key file")?);
         let identity = convert::identity(&secret);
-        let floor = config.timestamp_floor.as_deref().map(str::parse::<Tai64n>).transpose();
+        let floor = config
+            .timestamp_floor
+            .as_deref()
+            .map(str::parse::<Tai64n>)
+            .transpose();
         let backend = choose_backend(config.aead.as_deref())?;
         let backend_name = backend.name();
         let start = Start {
@@ -112,22 +130,36 @@ pub fn open(
             tun_name: config.tun_name.clone(),
             vnet: config.vnet_header,
             inner_mtu: config.mtu,
-            timestamp_floor: floor.map_err(|_| error("EINVAL", "timestampFloor is not 24 hexadecimal digits"))?.unwrap_or_default(),
+            timestamp_floor: floor
+                .map_err(|_| error("EINVAL", "timestampFloor is not 24 hexadecimal digits"))?
+                .unwrap_or_default(),
         };
         let names = Arc::new(Mutex::new(Names::default()));
         let events = event_sink(on_events, Arc::clone(&names));
-        let started = Started::start(start, events).map_err(|cause| io_error("starting the agent", &cause))?;
-        *place = Some(Agent { started, names, backend: backend_name, tun_name: config.tun_name });
+        let started = Started::start(start, events)
+            .map_err(|cause| io_error("starting the agent", &cause))?;
+        *place = Some(Agent {
+            started,
+            names,
+            backend: backend_name,
+            tun_name: config.tun_name,
+        });
         Ok(identity)
     })
 }
 
 /// Carries events to JavaScript, or counts what does not fit and says so with the next batch.
-fn event_sink(on_events: OnEvents, names: Arc<Mutex<Names>>) -> Box<dyn FnMut(Vec<AgentEvent>) + Send> {
+fn event_sink(
+    on_events: OnEvents,
+    names: Arc<Mutex<Names>>,
+) -> Box<dyn FnMut(Vec<AgentEvent>) + Send> {
     let mut lost = 0;
     Box::new(move |news| {
         let names = names.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut batch: Vec<Event> = news.into_iter().filter_map(|event| convert::event(event, &names)).collect();
+        let mut batch: Vec<Event> = news
+            .into_iter()
+            .filter_map(|event| convert::event(event, &names))
+            .collect();
         if lost > 0 {
             batch.push(Event::Dropped { count: lost });
         }
@@ -142,7 +174,11 @@ fn event_sink(on_events: OnEvents, names: Arc<Mutex<Names>>) -> Box<dyn FnMut(Ve
 /// Carries out commands in order; stops at the first that is refused.
 #[napi]
 pub fn apply(commands: Vec<Command>) -> Result<()> {
-    with_agent(|agent| commands.into_iter().try_for_each(|command| agent.apply(command)))
+    with_agent(|agent| {
+        commands
+            .into_iter()
+            .try_for_each(|command| agent.apply(command))
+    })
 }
 
 impl Agent {
@@ -152,18 +188,24 @@ impl Agent {
             Command::Sockets { port } => {
                 drop(names);
                 let mut control = lock(&self.started.control);
-                return control.bind(port).map_err(|cause| io_error(&format!("UDP port {port}"), &cause));
+                return control
+                    .bind(port)
+                    .map_err(|cause| io_error(&format!("UDP port {port}"), &cause));
             }
             Command::Link { addresses, routes } => {
                 drop(names);
                 let mut control = lock(&self.started.control);
-                return control.set_device(&addresses, &routes).map_err(|cause| error("ELINK", cause));
+                return control
+                    .set_device(&addresses, &routes)
+                    .map_err(|cause| error("ELINK", cause));
             }
             command => convert::command(command, &mut names)?,
         };
         // Events name peers, so the names must be free before control speaks.
         drop(names);
-        lock(&self.started.control).command(core).map_err(|cause| error("EREFUSED", convert::refusal(cause)))
+        lock(&self.started.control)
+            .command(core)
+            .map_err(|cause| error("EREFUSED", convert::refusal(cause)))
     }
 }
 
@@ -173,7 +215,12 @@ pub fn stats() -> Result<Stats> {
     with_agent(|agent| {
         let control = lock(&agent.started.control);
         let names = agent.names.lock().unwrap_or_else(PoisonError::into_inner);
-        Ok(convert::stats(&control, &names, agent.backend, &agent.tun_name))
+        Ok(convert::stats(
+            &control,
+            &names,
+            agent.backend,
+            &agent.tun_name,
+        ))
     })
 }
 

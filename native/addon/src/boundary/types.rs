@@ -36,7 +36,10 @@ pub enum Command {
     /// UDP sockets, IPv4 and IPv6, on this port; 0 is any.
     Sockets { port: u16 },
     /// All addresses and routes of the TUN device.
-    Link { addresses: Vec<String>, routes: Vec<String> },
+    Link {
+        addresses: Vec<String>,
+        routes: Vec<String>,
+    },
     /// A peer, new or changed. `id` is the caller's name for it.
     Peer {
         id: String,
@@ -57,21 +60,49 @@ pub enum Command {
 #[napi(discriminant = "type")]
 pub enum Event {
     /// A peer's state changed.
-    Peer { id: String, state: String, endpoint: Option<String>, handshake_ms: Option<f64> },
+    Peer {
+        id: String,
+        state: String,
+        endpoint: Option<String>,
+        handshake_ms: Option<f64>,
+    },
     /// The peer was restarted since it last said hello.
-    Restarted { id: String },
+    Restarted {
+        id: String,
+    },
     /// Keep this for the next start's `timestampFloor`.
-    Timestamp { value: String },
-    Pong { id: String, token: u32, rtt_us: f64, local: Option<String>, remote: String, kind: String },
-    PingTimeout { id: String, token: u32 },
+    Timestamp {
+        value: String,
+    },
+    Pong {
+        id: String,
+        token: u32,
+        rtt_us: f64,
+        local: Option<String>,
+        remote: String,
+        kind: String,
+    },
+    PingTimeout {
+        id: String,
+        token: u32,
+    },
     /// The TUN device's MTU changed.
-    Mtu { inner_mtu: u16 },
+    Mtu {
+        inner_mtu: u16,
+    },
     /// Something that works, but not as well as it could.
-    Warning { code: String, message: String },
+    Warning {
+        code: String,
+        message: String,
+    },
     /// The agent cannot go on; close it.
-    Fatal { message: String },
+    Fatal {
+        message: String,
+    },
     /// Events that were lost because JavaScript was busy.
-    Dropped { count: u32 },
+    Dropped {
+        count: u32,
+    },
 }
 
 #[napi(object)]

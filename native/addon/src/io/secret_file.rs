@@ -80,7 +80,11 @@ pub fn create(path: &Path) -> io::Result<Zeroizing<[u8; 32]>> {
     let mut secret = Zeroizing::new([0; 32]);
     OsEntropy::new()?.fill(&mut *secret);
     let text = Zeroizing::new(BASE64.encode(&*secret) + "\n");
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)?;
     file.write_all(text.as_bytes())?;
     file.sync_all()?;
     Ok(secret)
