@@ -6,7 +6,7 @@ use core::ops::Range;
 
 use inner_support::*;
 use proptest::prelude::*;
-use whalescale_core::inner::coalesce::{MAX_PIECES, Offload, coalesce};
+use whalescale_core::inner::coalesce::{MAX_DATAGRAMS, MAX_PIECES, Offload, coalesce};
 use whalescale_core::inner::vnet::VnetHeader;
 
 const ALL: Offload = Offload {
@@ -370,18 +370,44 @@ fn fragments_do_not_join() {
 }
 
 #[test]
-fn padding_does_not_join() {
-    let mut packets = pair(Flow::tcp4(), |_| {});
-    packets[1].push(0);
-    assert!(!join(&packets));
+fn bytes_beyond_the_total_length_do_not_join() {
+    assert!(!join(&edited(Flow::tcp4(), |packet| packet[3] -= 1)));
+    assert!(!join(&edited(Flow::tcp6(), |packet| packet[5] -= 1)));
 }
 
+#[test]
+fn a_tcp_header_shorter_or_longer_than_possible_does_not_join() {
+    for offset in [0x00, 0x40, 0xf0] {
+        let mut flow = Flow {
+            options: vec![],
+            ..Flow::tcp4()
+        };
+        let mut packets = Vec::new();
+        for fill in 0..2 {
+            let mut packet = flow.packet(&payload(30, fill));
+            packet[32] = offset;
+            fix_transport_checksum(&mut packet, 20);
+            flow.sequence = flow
+                .sequence
+                .wrapping_add(50)
+                .wrapping_sub(u32::from(offset) / 4);
+            packets.push(packet);
+        }
+        assert!(!join(&packets), "offset {offset:x}");
+    }
+}
+
+/// The sum over such a datagram is right, and yet it was sent without a checksum.
 #[test]
 fn udp_without_a_checksum_does_not_join() {
     for flow in [Flow::udp4(), Flow::udp6()] {
         let mut packets = pair(flow.clone(), |_| {});
+        let field = flow.ip_len() + 6;
         for packet in &mut packets {
-            packet[flow.ip_len() + 6..flow.ip_len() + 8].fill(0);
+            packet[field + 2..field + 4].fill(0);
+            fix_transport_checksum(packet, flow.ip_len());
+            packet.copy_within(field..field + 2, field + 2);
+            packet[field..field + 2].fill(0);
         }
         assert!(!join(&packets));
     }
@@ -453,11 +479,13 @@ fn a_super_packet_stays_below_64_kib() {
 
 #[test]
 fn a_super_packet_has_no_more_pieces_than_the_limit() {
-    let mut flow = Flow::udp4();
-    let packets: Vec<_> = (0..=MAX_PIECES).map(|_| flow.send(&[1])).collect();
-    let writes = joined(&packets, ALL);
-    assert_eq!(writes[0].1.len(), 28 + MAX_PIECES);
-    assert_eq!(writes.len(), 2);
+    for (flow, limit) in [(Flow::tcp4(), MAX_PIECES), (Flow::udp4(), MAX_DATAGRAMS)] {
+        let mut flow = flow;
+        let packets: Vec<_> = (0..=limit).map(|_| flow.send(&[1])).collect();
+        let writes = joined(&packets, ALL);
+        assert_eq!(writes[0].1.len(), flow.header_len() + limit);
+        assert_eq!(writes.len(), 2);
+    }
 }
 
 proptest! {
@@ -470,6 +498,7 @@ proptest! {
         segment_count in 2usize..=MAX_PIECES,
         missing in any::<u16>(),
     ) {
+        let segment_count = if flow.udp { segment_count.min(MAX_DATAGRAMS) } else { segment_count };
         let most = (65_535 - flow.header_len()).min(segment_count * usize::from(gso_size));
         let length = most - usize::from(missing % gso_size);
         prop_assume!(length > usize::from(gso_size));
