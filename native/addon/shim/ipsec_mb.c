@@ -36,7 +36,7 @@ const char *whalescale_mb_load(void)
         snprintf(soname, sizeof soname, "libIPSec_MB.so.%u", (unsigned)IMB_VERSION_NUM >> 16);
         library = dlopen(soname, RTLD_NOW | RTLD_LOCAL);
         if (library == NULL) {
-                snprintf(reason, sizeof reason, "%s is not installed", soname);
+                snprintf(reason, sizeof reason, "%s", dlerror());
                 return reason;
         }
         *(void **)&version = dlsym(library, "imb_get_version");
