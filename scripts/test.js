@@ -51,7 +51,9 @@ function testFiles(/** @type {string} */ directory, /** @type {string[]} */ want
   } catch {
     return []
   }
-  const files = names.filter((name) => name.endsWith('.test.ts')).map((name) => join(directory, name))
+  const files = names
+    .filter((name) => name.endsWith('.test.ts'))
+    .map((name) => join(directory, name))
   return files
     .filter((file) => wanted.length === 0 || wanted.some((part) => file.includes(part)))
     .map((file) => join('build/tsc', file.replace(/\.ts$/, '.js')))
@@ -61,14 +63,14 @@ function testFiles(/** @type {string} */ directory, /** @type {string[]} */ want
 /** Counts the tests of one file as they end; the file's own verdict counts when none of them failed. */
 function countFile(/** @type {Parser} */ file) {
   let failedTests = 0
-  file.on('assert', (test) => {
+  file.on('assert', (/** @type {import('tap-parser').Result} */ test) => {
     if (test.skip || test.todo) count.skipped += 1
     else if (test.ok) count.passed += 1
     else failedTests += 1
     const mark = test.skip || test.todo ? '-' : test.ok ? '✓' : '✗'
     console.log(`  ${mark} ${test.name}${typeof test.skip === 'string' ? ` (${test.skip})` : ''}`)
   })
-  file.on('complete', (results) => {
+  file.on('complete', (/** @type {import('tap-parser').FinalResults} */ results) => {
     count.failed += results.ok ? 0 : Math.max(failedTests, 1)
   })
 }
@@ -84,12 +86,12 @@ async function tapTests(/** @type {typeof suites[number]} */ suite, /** @type {s
   const parser = new Parser()
   let seen = 0
   const failedBefore = count.failed
-  parser.on('child', (file) => {
+  parser.on('child', (/** @type {Parser} */ file) => {
     seen += 1
     console.log(file.name)
     countFile(file)
   })
-  parser.on('fail', (test) => {
+  parser.on('fail', (/** @type {import('tap-parser').Result} */ test) => {
     console.log(`✗ ${test.fullname}: ${test.name}`)
     if (test.diag) console.log(inspect(test.diag, { depth: 6 }))
   })
