@@ -25,6 +25,11 @@ const fileArgument = {
   describe: 'configuration (TOML)',
 } as const
 
+function usageError(message: string): WhalescaleError {
+  const remedy = 'see "whalescale --help"'
+  return new WhalescaleError(message, { code: 'Usage', remedy, exitCode: ExitCode.usage })
+}
+
 /** @throws WhalescaleError of the command, or Usage when the arguments make no command */
 export async function runCommand(args: readonly string[]): Promise<ExitCode> {
   let exitCode: ExitCode = ExitCode.ok
@@ -43,11 +48,7 @@ export async function runCommand(args: readonly string[]): Promise<ExitCode> {
     .fail((message: string | null, error: Error | undefined) => {
       if (error instanceof WhalescaleError) throw error
       if (error !== undefined && error.name !== 'YError') throw error
-      throw new WhalescaleError(message ?? error?.message ?? 'the arguments are wrong', {
-        code: 'Usage',
-        remedy: 'see "whalescale --help"',
-        exitCode: ExitCode.usage,
-      })
+      throw usageError(message ?? error?.message ?? 'the arguments are wrong')
     })
   await withFileCommands(withAgentCommands(parser, runs), runs).parseAsync()
   return exitCode
@@ -86,7 +87,7 @@ function withAgentCommands(parser: Argv, runs: Runs): Argv {
           .option('count', { alias: 'n', type: 'number', default: defaultPings })
           .check(({ count }) => {
             if (Number.isInteger(count) && count > 0 && count <= mostPings) return true
-            throw new Error(`--count must be a whole number from 1 to ${mostPings}`)
+            throw usageError(`--count must be a whole number from 1 to ${mostPings}`)
           }),
       async (args) => runs((await import('./commands/ping.js')).ping(args)),
     )
