@@ -8,14 +8,21 @@
 //! [`control`] shakes hands and keeps the timers.
 #![forbid(unsafe_code)]
 
+pub mod activity;
 pub mod aead;
 pub mod constants;
 pub mod control;
+pub mod drops;
 pub mod entropy;
+pub mod handoff;
 pub mod handshake;
 pub mod identity;
 pub mod inner;
+pub mod pmtu;
+pub mod receiver;
 pub mod replay;
 pub mod routes;
+pub mod sender;
+mod staging;
 pub mod time;
 pub mod wire;

@@ -38,3 +38,12 @@ impl Sub for Instant {
         Duration::from_nanos(self.0.saturating_sub(earlier.0))
     }
 }
+
+/// The present: the monotonic clock for all timers, and the wall clock for handshake timestamps.
+#[derive(Clone, Copy, Debug)]
+pub struct Now {
+    /// The monotonic clock.
+    pub instant: Instant,
+    /// Time since the Unix epoch. It may jump; only handshake timestamps use it.
+    pub unix: std::time::Duration,
+}

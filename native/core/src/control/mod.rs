@@ -1,1 +1,445 @@
-//! (under construction)
+//! Control: handshakes, timers, addresses and the wishes of the outside, for all peers.
+//!
+//! One owner for every fact that is not a packet: which peers exist, which keys are in use, where a
+//! peer is. Inputs are commands, handshake messages and the reports of the packet machines; outputs
+//! are updates for those machines, handshake messages to send, and events for the outside. Order
+//! matters: a receiving key is always handed over before the message that lets the other end use it.
+//!
+//! - [`handshakes`](self) (`handshakes.rs`): initiating, responding, cookies;
+//! - `timers.rs`: WireGuard's timers, and when to look again;
+//! - `frames.rs`: HELLO, probes, pings;
+//! - `peer.rs`: what is known of one peer; `status.rs`: what people see of it.
+
+mod frames;
+mod handshakes;
+mod peer;
+mod status;
+mod timers;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::aead::AeadBackend;
+use crate::constants::{limits, mtu};
+use crate::drops::DropCounters;
+use crate::entropy::Entropy;
+use crate::handoff::{
+    Endpoint, FromReceiver, FromSender, HandshakeBytes, PeerIndex, SocketId, ToReceiver, ToSender,
+};
+use crate::handshake::limiter::RateLimiter;
+use crate::handshake::mac::CookieChecker;
+use crate::handshake::tai64n::Tai64n;
+use crate::identity::{NodeId, PresharedKey, PublicKey, Secret};
+use crate::routes::{IpPrefix, Overlap, Routes};
+use crate::time::Now;
+
+pub use peer::PeerState;
+pub use status::{PathStatus, PeerStatus};
+
+use frames::Pings;
+use handshakes::Load;
+use peer::Peer;
+
+/// What control needs to know of the node itself.
+pub struct Settings {
+    /// The node's key.
+    pub secret: Secret,
+    /// The cipher.
+    pub backend: Arc<dyn AeadBackend>,
+    /// The operating system's randomness.
+    pub entropy: Box<dyn Entropy + Send>,
+    /// The greatest handshake timestamp ever sent, from before the last restart.
+    pub timestamp_floor: Tai64n,
+    /// A fixed inner MTU, or discovery.
+    pub inner_mtu: Option<u16>,
+    /// Where refused handshakes are counted.
+    pub drops: Arc<DropCounters>,
+}
+
+/// A peer as configured.
+#[derive(Clone)]
+pub struct PeerConfig {
+    /// Its X25519 key: what makes it this peer.
+    pub public_key: PublicKey,
+    /// Its node id; a peer without one is stock WireGuard and only ever sees bare WireGuard.
+    pub node_id: Option<NodeId>,
+    /// Mixed into the handshake; all zeros without one.
+    pub preshared_key: PresharedKey,
+    /// Destinations routed to it, and sources accepted from it.
+    pub allowed_ips: Vec<IpPrefix>,
+    /// Where to try it, in order; at most [`limits::ENDPOINTS`] are used.
+    pub endpoints: Vec<SocketAddr>,
+    /// Send something at least this often, to keep NAT mappings open.
+    pub persistent_keepalive: Option<Duration>,
+}
+
+/// Desired state, or a wish, from outside. All but `Ping` are idempotent.
+pub enum Command {
+    /// The UDP sockets there are.
+    Sockets(Vec<LocalSocket>),
+    /// A peer, new or changed.
+    Peer(Box<PeerConfig>),
+    /// The peer with this key is gone.
+    RemovePeer(PublicKey),
+    /// Measure the round trip to a Whalescale peer, and say so with this token.
+    Ping { peer: PublicKey, token: u32 },
+}
+
+/// One of the node's UDP sockets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LocalSocket {
+    /// The addon's number for it.
+    pub id: SocketId,
+    /// Its address; the family decides which remotes it reaches.
+    pub local: SocketAddr,
+}
+
+/// Why a command was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CommandError {
+    /// There are [`limits::PEERS`] peers already.
+    TooManyPeers,
+    /// Two peers claim one prefix.
+    Overlap(Overlap),
+    /// No peer has this key.
+    UnknownPeer,
+    /// The peer is stock WireGuard, which answers no ping.
+    NotWhalescale,
+    /// [`limits::PINGS`] pings are under way already.
+    TooManyPings,
+}
+
+/// News for the outside.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Event {
+    /// A peer's state changed.
+    Peer {
+        peer: PublicKey,
+        state: PeerState,
+        endpoint: Option<SocketAddr>,
+        handshake: Option<Duration>,
+    },
+    /// A handshake used this timestamp: a restart must not go below it.
+    Timestamp(Tai64n),
+    /// A ping came back.
+    Pong {
+        peer: PublicKey,
+        token: u32,
+        rtt: Duration,
+        local: Option<SocketAddr>,
+        remote: SocketAddr,
+    },
+    /// A ping did not come back in [`limits::PING_TIMEOUT`].
+    PingTimeout { peer: PublicKey, token: u32 },
+    /// The TUN device should have this MTU.
+    InnerMtu(u16),
+    /// The fixed inner MTU does not pass the path to this peer.
+    PathTooSmall { peer: PublicKey, inner_mtu: u16 },
+    /// The peer was restarted since it last said hello.
+    Restarted { peer: PublicKey },
+}
+
+/// What control wants done.
+pub enum Output {
+    /// Send a handshake message.
+    Send {
+        to: Endpoint,
+        message: HandshakeBytes,
+    },
+    /// Hand this to the send machine.
+    Sender(ToSender),
+    /// Hand this to the receive machine.
+    Receiver(ToReceiver),
+    /// Tell the outside.
+    Event(Event),
+}
+
+/// The control machine. See the module's header.
+pub struct Control {
+    settings: Settings,
+    peers: BTreeMap<PeerIndex, Peer>,
+    by_key: BTreeMap<PublicKey, PeerIndex>,
+    /// Whose the receiver indices are that we gave out, for handshakes and keypairs.
+    indices: BTreeMap<u32, PeerIndex>,
+    sockets: Vec<LocalSocket>,
+    cookies: CookieChecker,
+    limiter: RateLimiter,
+    load: Load,
+    pings: Pings,
+    greatest_timestamp: Tai64n,
+    instance: u64,
+    inner_mtu: u16,
+    outputs: VecDeque<Output>,
+}
+
+impl Control {
+    /// A node without peers or sockets.
+    pub fn new(mut settings: Settings) -> Self {
+        let mut instance = [0; 8];
+        settings.entropy.fill(&mut instance);
+        Self {
+            cookies: CookieChecker::new(&settings.secret.public_key()),
+            limiter: RateLimiter::default(),
+            load: Load::default(),
+            pings: Pings::default(),
+            greatest_timestamp: settings.timestamp_floor,
+            instance: u64::from_le_bytes(instance),
+            inner_mtu: settings.inner_mtu.unwrap_or(mtu::INNER_MIN),
+            settings,
+            peers: BTreeMap::new(),
+            by_key: BTreeMap::new(),
+            indices: BTreeMap::new(),
+            sockets: Vec::new(),
+            outputs: VecDeque::new(),
+        }
+    }
+
+    /// What to do next; nothing when all is done.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    /// The MTU that the TUN device should have now.
+    pub fn inner_mtu(&self) -> u16 {
+        self.inner_mtu
+    }
+
+    /// Carries out a command.
+    ///
+    /// # Errors
+    /// The command was refused and changed nothing.
+    pub fn handle_command(&mut self, command: Command, now: Now) -> Result<(), CommandError> {
+        match command {
+            Command::Sockets(sockets) => self.sockets = sockets,
+            Command::Peer(config) => self.put_peer(*config, now)?,
+            Command::RemovePeer(key) => self.remove_peer(&key)?,
+            Command::Ping { peer, token } => self.ping(&peer, token, now)?,
+        }
+        Ok(())
+    }
+
+    /// Takes what the send machine saw.
+    pub fn handle_sender(&mut self, report: FromSender, now: Now) {
+        match report {
+            FromSender::NeedKey(peer) | FromSender::KeyAged(peer) => self.initiate(peer, now),
+            FromSender::TooBig {
+                peer,
+                endpoint,
+                datagram,
+            } => self.path_refused(peer, endpoint, datagram, now.instant),
+        }
+    }
+
+    /// Takes what the receive machine saw.
+    pub fn handle_receiver(&mut self, report: FromReceiver, now: Now) {
+        match report {
+            FromReceiver::Handshake { from, message } => self.handle_handshake(from, &message, now),
+            FromReceiver::Confirmed { peer, index } => self.confirm(peer, index, now.instant),
+            FromReceiver::Moved { peer, from } => self.moved(peer, from, now.instant),
+            FromReceiver::KeyAged(peer) => self.initiate(peer, now),
+            FromReceiver::Frame {
+                peer,
+                index,
+                from,
+                datagram,
+                plaintext,
+            } => {
+                let arrival = frames::Arrival {
+                    index,
+                    from,
+                    datagram,
+                };
+                self.handle_frame(peer, arrival, &plaintext, now.instant);
+            }
+        }
+    }
+
+    fn put_peer(&mut self, config: PeerConfig, now: Now) -> Result<(), CommandError> {
+        self.check_routes(&config)?;
+        let key = config.public_key;
+        if let Some(peer) = self
+            .by_key
+            .get(&key)
+            .and_then(|index| self.peers.get_mut(index))
+        {
+            peer.reconfigure(config);
+        } else {
+            let index = self.free_index().ok_or(CommandError::TooManyPeers)?;
+            let peer = Peer::new(index, config, self.settings.inner_mtu);
+            self.outputs.push_back(Output::Sender(ToSender::Peer {
+                peer: index,
+                activity: Arc::clone(&peer.activity),
+            }));
+            self.by_key.insert(key, index);
+            self.peers.insert(index, peer);
+        }
+        self.publish_routes()?;
+        self.publish_inner_mtu();
+        if let Some(index) = self.by_key.get(&key).copied() {
+            self.start_keepalive(index, now);
+        }
+        Ok(())
+    }
+
+    fn remove_peer(&mut self, key: &PublicKey) -> Result<(), CommandError> {
+        let index = self.by_key.remove(key).ok_or(CommandError::UnknownPeer)?;
+        self.outputs
+            .push_back(Output::Sender(ToSender::RemovePeer(index)));
+        let given: Vec<u32> = self
+            .indices
+            .iter()
+            .filter(|(_, owner)| **owner == index)
+            .map(|(given, _)| *given)
+            .collect();
+        for given in given {
+            self.release_index(given);
+        }
+        self.peers.remove(&index);
+        self.pings.forget(index);
+        self.publish_routes()?;
+        self.publish_inner_mtu();
+        Ok(())
+    }
+
+    fn free_index(&self) -> Option<PeerIndex> {
+        let places = 0..u16::try_from(limits::PEERS).unwrap_or(u16::MAX);
+        places
+            .map(PeerIndex)
+            .find(|index| !self.peers.contains_key(index))
+    }
+
+    /// Refuses a peer whose prefixes another one has, before anything is changed.
+    fn check_routes(&self, new: &PeerConfig) -> Result<(), CommandError> {
+        let others = self
+            .peers
+            .values()
+            .map(|peer| &peer.config)
+            .filter(|config| config.public_key != new.public_key);
+        let prefixes = others
+            .chain([new])
+            .flat_map(|config| config.allowed_ips.iter().map(|prefix| (*prefix, ())));
+        Routes::build(prefixes)
+            .map(|_| ())
+            .map_err(CommandError::Overlap)
+    }
+
+    fn publish_routes(&mut self) -> Result<(), CommandError> {
+        let prefixes = self.peers.values().flat_map(|peer| {
+            peer.config
+                .allowed_ips
+                .iter()
+                .map(|prefix| (*prefix, peer.index))
+        });
+        let routes = Arc::new(Routes::build(prefixes).map_err(CommandError::Overlap)?);
+        self.outputs
+            .push_back(Output::Sender(ToSender::Routes(Arc::clone(&routes))));
+        self.outputs
+            .push_back(Output::Receiver(ToReceiver::Routes(routes)));
+        Ok(())
+    }
+
+    /// The device's MTU is the largest that any peer takes; a peer that takes less answers for itself.
+    fn publish_inner_mtu(&mut self) {
+        let largest = self.peers.values().map(|peer| peer.pmtu.current()).max();
+        let inner_mtu = self
+            .settings
+            .inner_mtu
+            .or(largest)
+            .unwrap_or(mtu::INNER_MIN);
+        if inner_mtu != self.inner_mtu {
+            self.inner_mtu = inner_mtu;
+            self.outputs
+                .push_back(Output::Event(Event::InnerMtu(inner_mtu)));
+        }
+    }
+
+    /// Sends the peer's packets to `endpoint` from now on.
+    fn set_endpoint(&mut self, index: PeerIndex, endpoint: Endpoint) {
+        let Some(peer) = self.peers.get_mut(&index) else {
+            return;
+        };
+        if peer.endpoint == Some(endpoint) {
+            return;
+        }
+        peer.endpoint = Some(endpoint);
+        peer.candidate = None;
+        peer.pmtu.restart();
+        self.publish_endpoint(index);
+    }
+
+    fn publish_endpoint(&mut self, index: PeerIndex) {
+        let Some(peer) = self.peers.get(&index) else {
+            return;
+        };
+        let Some(endpoint) = peer.endpoint else {
+            return;
+        };
+        let inner_mtu = peer.pmtu.current();
+        self.outputs.push_back(Output::Sender(ToSender::Endpoint {
+            peer: index,
+            endpoint,
+            inner_mtu,
+        }));
+        self.outputs
+            .push_back(Output::Receiver(ToReceiver::Endpoint {
+                peer: index,
+                endpoint,
+            }));
+        self.publish_inner_mtu();
+    }
+
+    fn set_state(&mut self, index: PeerIndex, state: PeerState) {
+        let Some(peer) = self.peers.get_mut(&index) else {
+            return;
+        };
+        if peer.state == state {
+            return;
+        }
+        peer.state = state;
+        let event = Event::Peer {
+            peer: peer.config.public_key,
+            state,
+            endpoint: peer.endpoint.map(|endpoint| endpoint.remote),
+            handshake: peer.handshake_took,
+        };
+        self.outputs.push_back(Output::Event(event));
+    }
+
+    /// Random, and not in use: receiver indices must not be guessable or collide.
+    fn draw_index(&mut self, owner: PeerIndex) -> u32 {
+        loop {
+            let index = self.settings.entropy.u32();
+            if let std::collections::btree_map::Entry::Vacant(place) = self.indices.entry(index) {
+                place.insert(owner);
+                return index;
+            }
+        }
+    }
+
+    fn release_index(&mut self, index: u32) {
+        self.indices.remove(&index);
+        self.outputs
+            .push_back(Output::Receiver(ToReceiver::RemoveKeypair { index }));
+    }
+
+    fn local_address(&self, socket: SocketId) -> Option<SocketAddr> {
+        self.sockets
+            .iter()
+            .find(|known| known.id == socket)
+            .map(|known| known.local)
+    }
+
+    /// The way to `remote`: the first socket of its family.
+    fn endpoint_to(&self, remote: SocketAddr) -> Option<Endpoint> {
+        let socket = self
+            .sockets
+            .iter()
+            .find(|socket| socket.local.is_ipv4() == remote.is_ipv4())?;
+        Some(Endpoint {
+            socket: socket.id,
+            remote,
+        })
+    }
+}

@@ -1,0 +1,359 @@
+//! Initiating, responding and the defences around both (WireGuard whitepaper, sections 5.3, 5.4, 6).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::aead::AeadKey;
+use crate::constants::{limits, protocol};
+use crate::drops::DropReason;
+use crate::handoff::{
+    Endpoint, HandshakeBytes, PeerIndex, ReceiveKey, SendKey, ToReceiver, ToSender,
+};
+use crate::handshake::noise::{Initiator, Responder, TransportKeys};
+use crate::handshake::tai64n::Tai64n;
+use crate::time::{Instant, Now};
+use crate::wire::datagram::{self, Datagram};
+
+use super::peer::{Keypair, Pending, Unconfirmed};
+use super::{Control, Event, Output, PeerState};
+
+/// How many initiations arrived lately; beyond a limit, cookies are asked for.
+#[derive(Default)]
+pub(super) struct Load {
+    second_began: Instant,
+    count: u32,
+    heavy_until: Instant,
+}
+
+impl Load {
+    /// Counts one initiation and says whether the node is under load, which lasts a second longer
+    /// than the flood, so that a flood at the limit does not flap.
+    fn is_heavy(&mut self, now: Instant) -> bool {
+        const SECOND: Duration = Duration::from_secs(1);
+        if now - self.second_began >= SECOND {
+            self.second_began = now;
+            self.count = 0;
+        }
+        self.count += 1;
+        if self.count > limits::INITIATIONS_PER_SECOND {
+            self.heavy_until = now + SECOND;
+        }
+        now < self.heavy_until
+    }
+}
+
+impl Control {
+    /// Starts a handshake, unless one is under way or was a moment ago.
+    pub(super) fn initiate(&mut self, index: PeerIndex, now: Now) {
+        let Some(peer) = self.peers.get(&index) else {
+            return;
+        };
+        let too_soon = peer
+            .initiation_sent
+            .is_some_and(|sent| now.instant - sent < protocol::REKEY_TIMEOUT);
+        if peer.pending.is_some() || too_soon {
+            return;
+        }
+        self.attempt(index, now.instant, 0, now);
+    }
+
+    /// Sends initiation number `attempts` of a series that began at `started`.
+    pub(super) fn attempt(
+        &mut self,
+        index: PeerIndex,
+        started: Instant,
+        attempts: usize,
+        now: Now,
+    ) {
+        let Some(to) = self.next_endpoint(index, attempts) else {
+            return;
+        };
+        let local_index = self.draw_index(index);
+        let timestamp = Tai64n::from_unix(now.unix).max(self.greatest_timestamp.next());
+        let Some(peer) = self.peers.get_mut(&index) else {
+            return;
+        };
+        let settings = &mut self.settings;
+        let started_handshake = Initiator::start(
+            &settings.secret,
+            &peer.config.public_key,
+            &peer.config.preshared_key,
+            local_index,
+            timestamp,
+            settings.entropy.as_mut(),
+        );
+        let Ok((initiator, mut message)) = started_handshake else {
+            return self.release_index(local_index);
+        };
+        peer.signer.sign(&mut message, now.instant);
+        let jitter_millis =
+            u64::from(settings.entropy.u32()) % protocol::REKEY_JITTER_MAX.as_millis() as u64;
+        let retry_at = now.instant + protocol::REKEY_TIMEOUT + Duration::from_millis(jitter_millis);
+        let pending = Pending {
+            initiator,
+            index: local_index,
+            started,
+            sent: now.instant,
+            retry_at,
+            attempts,
+        };
+        let abandoned = peer.pending.replace(pending);
+        peer.initiation_sent = Some(now.instant);
+        peer.activity.note_handshake_sent(now.instant);
+        peer.activity.stop_awaiting_answer();
+        let connected = peer.current.is_some();
+        if let Some(abandoned) = abandoned {
+            self.release_index(abandoned.index);
+        }
+        self.greatest_timestamp = timestamp;
+        self.outputs
+            .push_back(Output::Event(Event::Timestamp(timestamp)));
+        self.send_handshake(to, &message);
+        if !connected {
+            self.set_state(index, PeerState::Handshaking);
+        }
+    }
+
+    /// Retries rotate: the current address, then the configured ones.
+    fn next_endpoint(&self, index: PeerIndex, attempts: usize) -> Option<Endpoint> {
+        let peer = self.peers.get(&index)?;
+        let configured = peer.config.endpoints.iter().take(limits::ENDPOINTS);
+        let configured = configured.filter_map(|remote| self.endpoint_to(*remote));
+        let others = configured.filter(|endpoint| peer.endpoint != Some(*endpoint));
+        let candidates: Vec<Endpoint> = peer.endpoint.into_iter().chain(others).collect();
+        let place = attempts.checked_rem(candidates.len())?;
+        candidates.get(place).copied()
+    }
+
+    fn send_handshake(&mut self, to: Endpoint, message: &[u8]) {
+        if let Ok(message) = HandshakeBytes::try_from(message) {
+            self.outputs.push_back(Output::Send { to, message });
+        }
+    }
+
+    /// Takes a handshake message; its mac1 was checked on receipt.
+    pub(super) fn handle_handshake(&mut self, from: Endpoint, message: &[u8], now: Now) {
+        let accepted = match datagram::parse(message) {
+            Ok(Datagram::Initiation(bytes)) => self
+                .admit(from, bytes, now.instant)
+                .and_then(|()| self.respond(from, bytes, now.instant)),
+            Ok(Datagram::Response(bytes)) => self.finish(from, bytes, now.instant),
+            Ok(Datagram::CookieReply(bytes)) => self.take_cookie(bytes, now.instant),
+            _ => Err(DropReason::Malformed),
+        };
+        if let Err(reason) = accepted {
+            self.settings.drops.count(reason);
+        }
+    }
+
+    /// Under load, only sources that prove their address with a cookie cost a key exchange.
+    fn admit(
+        &mut self,
+        from: Endpoint,
+        message: &[u8; 148],
+        now: Instant,
+    ) -> Result<(), DropReason> {
+        if !self.load.is_heavy(now) {
+            return Ok(());
+        }
+        let entropy = self.settings.entropy.as_mut();
+        if !self.cookies.mac2_valid(message, from.remote, now, entropy) {
+            let reply = self.cookies.reply(message, from.remote, now, entropy);
+            self.send_handshake(from, &reply);
+            return Err(DropReason::RateLimited);
+        }
+        if self.limiter.allow(from.remote.ip(), now) {
+            Ok(())
+        } else {
+            Err(DropReason::RateLimited)
+        }
+    }
+
+    /// Answers an initiation: the new session opens at once, but seals only when it was used.
+    fn respond(
+        &mut self,
+        from: Endpoint,
+        message: &[u8; 148],
+        now: Instant,
+    ) -> Result<(), DropReason> {
+        let refused = DropReason::HandshakeRefused;
+        let responder = Responder::read(
+            &self.settings.secret,
+            message,
+            self.settings.entropy.as_mut(),
+        )
+        .map_err(|_| refused)?;
+        let index = *self.by_key.get(&responder.remote()).ok_or(refused)?;
+        let peer = self.peers.get_mut(&index).ok_or(refused)?;
+        let flooding = peer
+            .initiation_accepted
+            .is_some_and(|at| now - at < protocol::INITIATION_SPACING);
+        if flooding || responder.timestamp() <= peer.greatest_timestamp {
+            return Err(refused);
+        }
+        peer.greatest_timestamp = responder.timestamp();
+        peer.initiation_accepted = Some(now);
+        peer.activity.note_handshake_received(now);
+        let preshared_key = peer.config.preshared_key.clone();
+        let remote = responder.remote_index();
+        let local = self.draw_index(index);
+        let (mut response, keys) = match responder.respond(&preshared_key, local) {
+            Ok(answer) => answer,
+            Err(_) => {
+                self.release_index(local);
+                return Err(refused);
+            }
+        };
+        self.open_with(index, local, &keys, false, now);
+        let send = self.settings.backend.key(&keys.send);
+        let keypair = Keypair {
+            local,
+            remote,
+            created: now,
+        };
+        let peer = self.peers.get_mut(&index).ok_or(refused)?;
+        peer.signer.sign(&mut response, now);
+        peer.activity.note_handshake_sent(now);
+        let replaced = peer
+            .next
+            .replace(Unconfirmed { keypair, send })
+            .map(|next| next.keypair);
+        let outdated = peer.previous.take();
+        // A session with a living address keeps it until the new one is proven (design, section 4).
+        let takes_address =
+            peer.endpoint.is_none() || peer.current.is_none() || !peer.speaks_frames();
+        for keypair in [replaced, outdated].into_iter().flatten() {
+            self.release_index(keypair.local);
+        }
+        if takes_address {
+            self.set_endpoint(index, from);
+        }
+        self.send_handshake(from, &response);
+        Ok(())
+    }
+
+    /// Completes our own handshake: the new session is current at once.
+    fn finish(
+        &mut self,
+        from: Endpoint,
+        message: &[u8; 92],
+        now: Instant,
+    ) -> Result<(), DropReason> {
+        let refused = DropReason::HandshakeRefused;
+        let given = datagram::response_receiver(message);
+        let index = *self.indices.get(&given).ok_or(DropReason::UnknownIndex)?;
+        let peer = self.peers.get_mut(&index).ok_or(DropReason::UnknownIndex)?;
+        let pending = peer
+            .pending
+            .as_mut()
+            .filter(|pending| pending.index == given)
+            .ok_or(refused)?;
+        let keys = pending.initiator.finish(message).map_err(|_| refused)?;
+        let took = now - pending.sent;
+        peer.pending = None;
+        peer.handshake_took = Some(took);
+        peer.note_rtt(took);
+        peer.activity.note_handshake_received(now);
+        let keypair = Keypair {
+            local: given,
+            remote: datagram::response_sender(message),
+            created: now,
+        };
+        let mut outdated = [peer.previous.take(), None];
+        let current = peer.current.replace(keypair);
+        if let Some(next) = peer.next.take() {
+            outdated = [outdated[0].take(), current];
+            peer.previous = Some(next.keypair);
+        } else {
+            peer.previous = current;
+        }
+        for keypair in outdated.into_iter().flatten() {
+            self.release_index(keypair.local);
+        }
+        self.set_endpoint(index, from);
+        self.open_with(index, given, &keys, true, now);
+        self.seal_with(index, self.settings.backend.key(&keys.send), true);
+        self.connected(index, true, now);
+        Ok(())
+    }
+
+    fn take_cookie(&mut self, message: &[u8; 64], now: Instant) -> Result<(), DropReason> {
+        let index = *self
+            .indices
+            .get(&datagram::cookie_reply_receiver(message))
+            .ok_or(DropReason::UnknownIndex)?;
+        let peer = self.peers.get_mut(&index).ok_or(DropReason::UnknownIndex)?;
+        if peer.signer.take_cookie(message, now) {
+            Ok(())
+        } else {
+            Err(DropReason::HandshakeRefused)
+        }
+    }
+
+    /// The other end used the session that it initiated: it becomes the current one.
+    pub(super) fn confirm(&mut self, index: PeerIndex, local: u32, now: Instant) {
+        let Some(peer) = self.peers.get_mut(&index) else {
+            return;
+        };
+        let Some(next) = peer.next.take_if(|next| next.keypair.local == local) else {
+            return;
+        };
+        let outdated = peer.previous.take();
+        peer.previous = peer.current.replace(next.keypair);
+        if let Some(outdated) = outdated {
+            self.release_index(outdated.local);
+        }
+        self.seal_with(index, next.send, false);
+        self.connected(index, false, now);
+    }
+
+    fn open_with(
+        &mut self,
+        index: PeerIndex,
+        local: u32,
+        keys: &TransportKeys,
+        initiator: bool,
+        now: Instant,
+    ) {
+        let Some(peer) = self.peers.get(&index) else {
+            return;
+        };
+        let key = ReceiveKey {
+            key: self.settings.backend.key(&keys.receive),
+            index: local,
+            peer: index,
+            activity: Arc::clone(&peer.activity),
+            created: now,
+            initiator,
+            frames: peer.speaks_frames(),
+        };
+        self.outputs
+            .push_back(Output::Receiver(ToReceiver::Keypair(key)));
+    }
+
+    fn seal_with(&mut self, index: PeerIndex, key: Box<dyn AeadKey>, initiator: bool) {
+        let Some(peer) = self.peers.get(&index) else {
+            return;
+        };
+        let Some(current) = &peer.current else { return };
+        let created = current.created;
+        let confirm = initiator && !peer.speaks_frames();
+        let key = SendKey {
+            key,
+            receiver: current.remote,
+            created,
+            initiator,
+            confirm,
+        };
+        self.outputs
+            .push_back(Output::Sender(ToSender::Keypair { peer: index, key }));
+    }
+
+    fn connected(&mut self, index: PeerIndex, initiator: bool, now: Instant) {
+        if initiator {
+            self.start_hello(index, now);
+        }
+        self.set_state(index, PeerState::Connected);
+        self.send_waiting_pings(index, now);
+    }
+}

@@ -1,0 +1,154 @@
+//! What control knows of one peer.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::activity::Activity;
+use crate::aead::AeadKey;
+use crate::handoff::{Endpoint, PeerIndex};
+use crate::handshake::mac::MacSigner;
+use crate::handshake::noise::Initiator;
+use crate::handshake::tai64n::Tai64n;
+use crate::pmtu::PathMtu;
+use crate::time::Instant;
+
+use super::PeerConfig;
+use super::frames::{Hello, Probes};
+
+/// How a peer stands, as people see it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PeerState {
+    /// No session, and no reason to have one.
+    Idle,
+    /// A first handshake is under way.
+    Handshaking,
+    /// There is a session.
+    Connected,
+    /// The last attempt at a handshake was given up.
+    Unreachable,
+}
+
+impl PeerState {
+    /// The name that `status` shows.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Idle => "idle",
+            Self::Handshaking => "handshaking",
+            Self::Connected => "connected",
+            Self::Unreachable => "unreachable",
+        }
+    }
+}
+
+/// A session in one direction of initiation.
+pub(super) struct Keypair {
+    /// The index that the other end's datagrams carry.
+    pub local: u32,
+    /// The index that ours carry.
+    pub remote: u32,
+    pub created: Instant,
+}
+
+/// A session that the other end initiated and has not used yet.
+pub(super) struct Unconfirmed {
+    pub keypair: Keypair,
+    pub send: Box<dyn AeadKey>,
+}
+
+/// Our initiation under way.
+pub(super) struct Pending {
+    pub initiator: Initiator,
+    pub index: u32,
+    /// When the first of the attempts was made.
+    pub started: Instant,
+    pub sent: Instant,
+    pub retry_at: Instant,
+    pub attempts: usize,
+}
+
+/// A peer. Its keypairs are WireGuard's three (whitepaper, section 6.1): the current one seals, the
+/// previous one still opens, and the next one waits for the other end to use it.
+pub(super) struct Peer {
+    pub index: PeerIndex,
+    pub config: PeerConfig,
+    pub activity: Arc<Activity>,
+    pub signer: MacSigner,
+    pub state: PeerState,
+    pub endpoint: Option<Endpoint>,
+    /// A new address that is being challenged.
+    pub candidate: Option<Endpoint>,
+    pub pending: Option<Pending>,
+    pub previous: Option<Keypair>,
+    pub current: Option<Keypair>,
+    pub next: Option<Unconfirmed>,
+    /// The greatest timestamp of the peer's initiations, against replays.
+    pub greatest_timestamp: Tai64n,
+    pub initiation_accepted: Option<Instant>,
+    pub initiation_sent: Option<Instant>,
+    /// When control last asked for a keepalive; the packet path may not have sent it yet.
+    pub keepalive_queued: Option<Instant>,
+    /// How long the last handshake of ours took.
+    pub handshake_took: Option<Duration>,
+    pub rtt: Option<Duration>,
+    pub hello: Hello,
+    pub probes: Probes,
+    pub pmtu: PathMtu,
+}
+
+impl Peer {
+    pub(super) fn new(index: PeerIndex, config: PeerConfig, inner_mtu: Option<u16>) -> Self {
+        let stock = config.node_id.is_none();
+        Self {
+            index,
+            activity: Arc::new(Activity::default()),
+            signer: MacSigner::new(&config.public_key),
+            state: PeerState::Idle,
+            endpoint: None,
+            candidate: None,
+            pending: None,
+            previous: None,
+            current: None,
+            next: None,
+            greatest_timestamp: Tai64n::default(),
+            initiation_accepted: None,
+            initiation_sent: None,
+            keepalive_queued: None,
+            handshake_took: None,
+            rtt: None,
+            hello: Hello::default(),
+            probes: Probes::default(),
+            pmtu: path_mtu(inner_mtu, stock),
+            config,
+        }
+    }
+
+    /// Takes a changed configuration; sessions stay.
+    pub(super) fn reconfigure(&mut self, config: PeerConfig) {
+        if self.config.endpoints != config.endpoints && self.current.is_none() {
+            self.endpoint = None;
+        }
+        self.config = config;
+    }
+
+    /// Whether the peer speaks Whalescale's frames.
+    pub(super) fn speaks_frames(&self) -> bool {
+        self.config.node_id.is_some()
+    }
+
+    /// Notes a measured round trip, smoothed as TCP does (RFC 6298, section 2).
+    pub(super) fn note_rtt(&mut self, sample: Duration) {
+        self.rtt = Some(
+            self.rtt
+                .map_or(sample, |smoothed| (smoothed * 7 + sample) / 8),
+        );
+    }
+}
+
+/// Stock peers answer no probes, so nothing can be discovered: the size is taken as it is.
+fn path_mtu(inner_mtu: Option<u16>, stock: bool) -> PathMtu {
+    match inner_mtu {
+        Some(size) => PathMtu::fixed(size),
+        None if stock => PathMtu::fixed(crate::constants::mtu::INNER_AUTO_MAX),
+        None => PathMtu::auto(),
+    }
+}

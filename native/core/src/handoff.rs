@@ -1,0 +1,151 @@
+//! What the three machines hand each other, as values through bounded queues.
+//!
+//! Control owns peers, keys and addresses and tells the two packet machines what to use; they tell
+//! control what they saw. Nothing is shared but [`Activity`] and immutable tables.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use arrayvec::ArrayVec;
+
+use crate::activity::Activity;
+use crate::aead::AeadKey;
+use crate::routes::Routes;
+use crate::time::Instant;
+
+/// A peer's place in the tables of all three machines, given by control.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PeerIndex(pub u16);
+
+/// A local UDP socket, as the addon numbers them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SocketId(pub u16);
+
+/// Where datagrams go to or come from: the two ends of a direct path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Endpoint {
+    /// The socket at our end.
+    pub socket: SocketId,
+    /// The address at the other end.
+    pub remote: SocketAddr,
+}
+
+/// Allowed IPs of all peers: where a packet goes, and which sources a peer may use.
+pub type PeerRoutes = Arc<Routes<PeerIndex>>;
+
+/// From control to the send machine.
+pub enum ToSender {
+    /// Route by this table from now on.
+    Routes(PeerRoutes),
+    /// A new peer at this index, replacing any other.
+    Peer {
+        peer: PeerIndex,
+        activity: Arc<Activity>,
+    },
+    /// Forget the peer.
+    RemovePeer(PeerIndex),
+    /// Send the peer's packets here, none longer than `inner_mtu`.
+    Endpoint {
+        peer: PeerIndex,
+        endpoint: Endpoint,
+        inner_mtu: u16,
+    },
+    /// Seal with this key from now on, and send what waited for it.
+    Keypair { peer: PeerIndex, key: SendKey },
+    /// Nothing more may be sealed for this peer until it has a new key.
+    ForgetKey(PeerIndex),
+    /// The peer is unreachable: drop what waits for it.
+    DropStaged(PeerIndex),
+    /// Seal and send this plaintext (empty: a keepalive) as it is, to `endpoint` if given.
+    Frame {
+        peer: PeerIndex,
+        endpoint: Option<Endpoint>,
+        plaintext: Vec<u8>,
+    },
+}
+
+/// The sending half of a keypair.
+pub struct SendKey {
+    /// Expanded key.
+    pub key: Box<dyn AeadKey>,
+    /// The index by which the other end knows it.
+    pub receiver: u32,
+    /// When its handshake completed.
+    pub created: Instant,
+    /// Whether this end initiated that handshake, and so is the one that renews it.
+    pub initiator: bool,
+    /// Whether the other end waits for a first packet under it: send a keepalive if no data waits.
+    pub confirm: bool,
+}
+
+/// From control to the receive machine.
+pub enum ToReceiver {
+    /// Check inner sources against this table from now on.
+    Routes(PeerRoutes),
+    /// Accept datagrams with this receiver index.
+    Keypair(ReceiveKey),
+    /// Accept them no longer.
+    RemoveKeypair { index: u32 },
+    /// The peer's current address; any other one is news.
+    Endpoint { peer: PeerIndex, endpoint: Endpoint },
+}
+
+/// The receiving half of a keypair.
+pub struct ReceiveKey {
+    /// Expanded key.
+    pub key: Box<dyn AeadKey>,
+    /// Our index, which datagrams carry.
+    pub index: u32,
+    /// Whose it is.
+    pub peer: PeerIndex,
+    /// Where to note what arrives.
+    pub activity: Arc<Activity>,
+    /// When its handshake completed.
+    pub created: Instant,
+    /// Whether this end initiated; a responder's key is confirmed by its first packet.
+    pub initiator: bool,
+    /// Whether the peer speaks Whalescale's frames, or only bare WireGuard.
+    pub frames: bool,
+}
+
+/// From the send machine to control.
+#[derive(Debug, PartialEq, Eq)]
+pub enum FromSender {
+    /// There is traffic for a peer without a usable key.
+    NeedKey(PeerIndex),
+    /// The key is due for renewal.
+    KeyAged(PeerIndex),
+    /// A datagram of this many bytes does not fit the path.
+    TooBig {
+        peer: PeerIndex,
+        endpoint: Endpoint,
+        datagram: usize,
+    },
+}
+
+/// From the receive machine to control.
+#[derive(Debug, PartialEq, Eq)]
+pub enum FromReceiver {
+    /// A handshake message with a valid mac1, or a cookie reply.
+    Handshake {
+        from: Endpoint,
+        message: HandshakeBytes,
+    },
+    /// The first packet under a key that the other end initiated: it may be used for sending.
+    Confirmed { peer: PeerIndex, index: u32 },
+    /// A newer authentic packet came from another address than the current one.
+    Moved { peer: PeerIndex, from: Endpoint },
+    /// The key is due for renewal.
+    KeyAged(PeerIndex),
+    /// A control frame.
+    Frame {
+        peer: PeerIndex,
+        index: u32,
+        from: Endpoint,
+        datagram: usize,
+        plaintext: Vec<u8>,
+    },
+}
+
+/// Room for the longest handshake message, an initiation.
+pub type HandshakeBytes = ArrayVec<u8, 148>;

@@ -1,0 +1,224 @@
+//! Path-MTU discovery by probing, RFC 8899 (DPLPMTUD), in units of the inner MTU.
+//!
+//! Every datagram carries DF, and nothing relies on ICMP: a probe is an authenticated frame padded
+//! to the size in question, and only its authenticated reply says that the size passes. The search
+//! starts with the largest size, because most paths carry it, and bisects below. Invariant: the
+//! value in use was confirmed on this path, or is the minimum.
+
+use std::time::Duration;
+
+use crate::constants::mtu;
+use crate::time::Instant;
+
+/// RFC 8899, section 5.1.1: the probe timer must not be below one second.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(1);
+/// RFC 8899, section 5.1.2: probes of one size that must be lost before it counts as too big.
+const MAX_PROBES: u8 = 3;
+/// RFC 8899, section 5.1.1: how long until a larger size is tried again.
+const RAISE_INTERVAL: Duration = Duration::from_secs(600);
+/// RFC 8899, section 5.1.1: how often the size in use is confirmed, while there is traffic.
+const CONFIRM_INTERVAL: Duration = Duration::from_secs(30);
+/// The search ends at this precision: the padding of a datagram is as coarse.
+const STEP: u16 = 16;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// Probing `candidate`; sizes from `too_big` on do not pass.
+    Searching { candidate: u16, too_big: u16 },
+    /// Done until `raise_at`; the size is confirmed again at `confirm_at`.
+    Complete {
+        raise_at: Instant,
+        confirm_at: Instant,
+    },
+    /// Probing the size in use again.
+    Confirming,
+}
+
+/// What the search wants of its owner.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Send a probe that fills this inner MTU.
+    Probe(u16),
+    /// The fixed inner MTU does not pass this path.
+    TooSmall,
+}
+
+/// The search on one path. See the module's header.
+#[derive(Debug)]
+pub struct PathMtu {
+    current: u16,
+    ceiling: u16,
+    fixed: bool,
+    phase: Phase,
+    lost: u8,
+    /// When the probe under way counts as lost.
+    deadline: Option<Instant>,
+}
+
+impl PathMtu {
+    /// A search between the protocol's minimum and what `auto` asks for.
+    pub fn auto() -> Self {
+        Self::new(mtu::INNER_MIN, mtu::INNER_AUTO_MAX, false)
+    }
+
+    /// A configured size, kept whatever the path says; the path is only checked.
+    pub fn fixed(size: u16) -> Self {
+        Self::new(size, size, true)
+    }
+
+    fn new(current: u16, ceiling: u16, fixed: bool) -> Self {
+        let phase = Phase::Searching {
+            candidate: ceiling,
+            too_big: ceiling.saturating_add(1),
+        };
+        Self {
+            current,
+            ceiling,
+            fixed,
+            phase,
+            lost: 0,
+            deadline: None,
+        }
+    }
+
+    /// The largest inner packet that this path is known to carry.
+    pub fn current(&self) -> u16 {
+        self.current
+    }
+
+    /// The path changed: what was learned is void.
+    pub fn restart(&mut self) {
+        *self = if self.fixed {
+            Self::fixed(self.current)
+        } else {
+            Self::auto()
+        };
+    }
+
+    /// When [`Self::poll`] has something to do; nothing before that.
+    pub fn next_deadline(&self) -> Option<Instant> {
+        match (self.phase, self.deadline) {
+            (_, Some(deadline)) => Some(deadline),
+            (
+                Phase::Complete {
+                    raise_at,
+                    confirm_at,
+                },
+                None,
+            ) => Some(raise_at.min(confirm_at)),
+            (Phase::Searching { .. } | Phase::Confirming, None) => Some(Instant::default()),
+        }
+    }
+
+    /// Advances the search. `alive` says whether the path answered anything lately: on a dead path
+    /// lost probes mean nothing. `busy` says whether there is traffic worth confirming for.
+    pub fn poll(&mut self, now: Instant, alive: bool, busy: bool) -> Option<Step> {
+        if let Some(deadline) = self.deadline {
+            if now < deadline {
+                return None;
+            }
+            self.deadline = None;
+            if alive {
+                self.lost += 1;
+            }
+            if self.lost >= MAX_PROBES && self.size_failed(now) {
+                return Some(Step::TooSmall);
+            }
+        }
+        if let Phase::Complete {
+            raise_at,
+            confirm_at,
+        } = self.phase
+        {
+            if now >= raise_at {
+                self.search(self.ceiling, self.ceiling.saturating_add(1));
+            } else if now >= confirm_at && busy && (self.fixed || self.current > mtu::INNER_MIN) {
+                self.phase = Phase::Confirming;
+            } else if now >= confirm_at {
+                self.complete(now, raise_at);
+            }
+        }
+        let size = match self.phase {
+            Phase::Searching { candidate, .. } => candidate,
+            Phase::Confirming => self.current,
+            Phase::Complete { .. } => return None,
+        };
+        self.deadline = Some(now + PROBE_TIMEOUT);
+        Some(Step::Probe(size))
+    }
+
+    /// A probe of `size` came back.
+    pub fn confirmed(&mut self, size: u16, now: Instant) {
+        match self.phase {
+            Phase::Searching { candidate, too_big } if size == candidate => {
+                self.current = size;
+                self.settle_or_search(too_big, now);
+            }
+            Phase::Confirming if size == self.current => self.complete(now, now + RAISE_INTERVAL),
+            _ => {}
+        }
+    }
+
+    /// The local link takes no inner packet of `size` on this path; certain, so no retries.
+    pub fn refused(&mut self, size: u16, now: Instant) -> Option<Step> {
+        if self.fixed {
+            let known = matches!(self.phase, Phase::Complete { .. });
+            self.complete(now, now + RAISE_INTERVAL);
+            return (!known).then_some(Step::TooSmall);
+        }
+        let searching =
+            matches!(self.phase, Phase::Searching { candidate, .. } if candidate >= size);
+        if size <= self.current {
+            self.current = mtu::INNER_MIN;
+            self.settle_or_search(size, now);
+        } else if searching {
+            self.settle_or_search(size, now);
+        }
+        None
+    }
+
+    /// All probes of the size in question were lost. True if it was the fixed size.
+    fn size_failed(&mut self, now: Instant) -> bool {
+        match self.phase {
+            _ if self.fixed => {
+                self.complete(now, now + RAISE_INTERVAL);
+                return true;
+            }
+            Phase::Searching { candidate, .. } => self.settle_or_search(candidate, now),
+            Phase::Confirming => {
+                let failed = self.current;
+                self.current = mtu::INNER_MIN;
+                self.settle_or_search(failed, now);
+            }
+            Phase::Complete { .. } => {}
+        }
+        false
+    }
+
+    fn settle_or_search(&mut self, too_big: u16, now: Instant) {
+        let room = too_big.saturating_sub(self.current);
+        if room <= STEP {
+            self.complete(now, now + RAISE_INTERVAL);
+        } else {
+            self.search(
+                self.current + (room / 2).next_multiple_of(STEP).min(room - 1),
+                too_big,
+            );
+        }
+    }
+
+    fn search(&mut self, candidate: u16, too_big: u16) {
+        self.phase = Phase::Searching { candidate, too_big };
+        self.lost = 0;
+        self.deadline = None;
+    }
+
+    fn complete(&mut self, now: Instant, raise_at: Instant) {
+        self.phase = Phase::Complete {
+            raise_at,
+            confirm_at: now + CONFIRM_INTERVAL,
+        };
+        self.lost = 0;
+        self.deadline = None;
+    }
+}

@@ -1,0 +1,428 @@
+//! The inbound half of the packet path: demultiplex, open, check for replays, deliver.
+//!
+//! 1. [`Receiver::handle_message`] takes one received message: the datagrams that the kernel
+//!    joined (`UDP_GRO`), all from one address, each `stride` bytes long but for the last.
+//!    Consecutive datagrams with one receiver index form a run and are opened together, in place.
+//! 2. What is authentic and fresh, and comes from an allowed inner source, is remembered as a range
+//!    of the arena. [`Receiver::deliver`] joins these into super-packets, one TUN write each.
+//!
+//! Handshake messages and control frames go to control. Nothing that fails a check is answered.
+
+use std::collections::BTreeMap;
+use std::io::IoSlice;
+use std::net::IpAddr;
+use std::ops::Range;
+use std::sync::Arc;
+
+use arrayvec::ArrayVec;
+
+use crate::aead::{HEADER_LEN, TAG_LEN};
+use crate::constants::{limits, protocol};
+use crate::drops::{DropCounters, DropReason};
+use crate::handoff::{
+    Endpoint, FromReceiver, HandshakeBytes, PeerIndex, PeerRoutes, ReceiveKey, ToReceiver,
+};
+use crate::handshake::mac::MacVerifier;
+use crate::inner::coalesce::{self, Offload};
+use crate::inner::ip;
+use crate::inner::vnet::VnetHeader;
+use crate::replay::{ReplayWindow, Verdict};
+use crate::time::Instant;
+use crate::wire::datagram::{self, Datagram};
+use crate::wire::frame::{self, Plaintext};
+
+struct Key {
+    info: ReceiveKey,
+    window: ReplayWindow,
+    highest: Option<u64>,
+    confirmed: bool,
+    /// Whether control was asked to renew it.
+    aged: bool,
+}
+
+#[derive(Default)]
+struct Address {
+    current: Option<Endpoint>,
+    /// The address that control was last told of, and when.
+    reported: Option<(Endpoint, Instant)>,
+}
+
+/// The receive machine. See the module's header.
+pub struct Receiver {
+    verifier: MacVerifier,
+    routes: Option<PeerRoutes>,
+    keys: BTreeMap<u32, Key>,
+    addresses: Vec<Address>,
+    packets: Vec<Range<usize>>,
+    reports: Vec<FromReceiver>,
+    drops: Arc<DropCounters>,
+}
+
+/// Reports waiting at once: handshakes and frames of one batch of messages; more is a flood.
+const REPORTS: usize = 256;
+/// Packets of one batch: sixteen messages of [`limits::RECEIVED_DATAGRAMS`].
+const PACKETS: usize = 16 * limits::RECEIVED_DATAGRAMS;
+
+impl Receiver {
+    /// A machine without keys; `verifier` guards against handshake messages from strangers.
+    pub fn new(verifier: MacVerifier, drops: Arc<DropCounters>) -> Self {
+        Self {
+            verifier,
+            routes: None,
+            keys: BTreeMap::new(),
+            addresses: Vec::new(),
+            packets: Vec::with_capacity(PACKETS),
+            reports: Vec::with_capacity(REPORTS),
+            drops,
+        }
+    }
+
+    /// Applies what control decided.
+    pub fn handle_update(&mut self, update: ToReceiver) {
+        match update {
+            ToReceiver::Routes(routes) => self.routes = Some(routes),
+            ToReceiver::Keypair(info) => {
+                let key = Key {
+                    window: ReplayWindow::default(),
+                    highest: None,
+                    confirmed: info.initiator,
+                    aged: false,
+                    info,
+                };
+                self.keys.insert(key.info.index, key);
+            }
+            ToReceiver::RemoveKeypair { index } => {
+                self.keys.remove(&index);
+            }
+            ToReceiver::Endpoint { peer, endpoint } => {
+                self.address(peer).current = Some(endpoint);
+            }
+        }
+    }
+
+    fn address(&mut self, peer: PeerIndex) -> &mut Address {
+        address_of(&mut self.addresses, peer)
+    }
+
+    /// What control should hear of, in order of arrival.
+    pub fn take_reports(&mut self) -> impl Iterator<Item = FromReceiver> + '_ {
+        self.reports.drain(..)
+    }
+
+    /// Takes the received message at `message` in the arena: datagrams of `stride` bytes.
+    pub fn handle_message(
+        &mut self,
+        arena: &mut [u8],
+        message: Range<usize>,
+        stride: usize,
+        from: Endpoint,
+        now: Instant,
+    ) {
+        let mut at = message.start;
+        let end = message.end.min(arena.len());
+        while at < end && stride > 0 {
+            let rest = arena.get_mut(at..end).unwrap_or_default();
+            let (taken, index) = leading_run(rest, stride);
+            match index {
+                Some(index) => self.open(arena, at..at + taken, stride, index, from, now),
+                None => self.handle_other(arena.get(at..at + taken).unwrap_or_default(), from),
+            }
+            at += taken.max(1);
+        }
+    }
+
+    /// Opens one run of transport datagrams that carry the same receiver index.
+    fn open(
+        &mut self,
+        arena: &mut [u8],
+        at: Range<usize>,
+        stride: usize,
+        index: u32,
+        from: Endpoint,
+        now: Instant,
+    ) {
+        let run = arena.get_mut(at.clone()).unwrap_or_default();
+        let count = run.len().div_ceil(stride) as u64;
+        let Some(key) = self.keys.get_mut(&index) else {
+            return self.drops.add(DropReason::UnknownIndex, count);
+        };
+        if now - key.info.created >= protocol::REJECT_AFTER_TIME {
+            return self.drops.add(DropReason::KeyExpired, count);
+        }
+        let mut seen = Seen::default();
+        let mut end = at.start;
+        for (counter, authentic) in key.open_run(run, stride) {
+            let datagram = end..(end + stride).min(at.end);
+            end = datagram.end;
+            if let Err(reason) = key.admit(counter, authentic) {
+                self.drops.count(reason);
+                continue;
+            }
+            seen.count(datagram.len(), counter);
+            if !std::mem::replace(&mut key.confirmed, true) {
+                // Before any frame under this key, so that control can answer under it.
+                let peer = key.info.peer;
+                self.reports.push(FromReceiver::Confirmed { peer, index });
+            }
+            let routes = self.routes.as_ref();
+            match accept(arena, &datagram, &key.info, routes, &mut seen.source) {
+                Ok(Accepted::Packet(range)) => {
+                    seen.data = true;
+                    self.packets.push(range);
+                }
+                Ok(Accepted::Keepalive) => {}
+                Ok(Accepted::Frame(plaintext)) => {
+                    let (peer, datagram) = (key.info.peer, datagram.len());
+                    let frame = FromReceiver::Frame {
+                        peer,
+                        index,
+                        from,
+                        datagram,
+                        plaintext,
+                    };
+                    push_report(
+                        &mut self.reports,
+                        frame,
+                        &self.drops,
+                        DropReason::ControlQueueFull,
+                    );
+                }
+                Err(reason) => self.drops.count(reason),
+            }
+        }
+        if seen.packets > 0 {
+            let address = address_of(&mut self.addresses, key.info.peer);
+            key.note(&seen, from, now, address, &mut self.reports);
+        }
+    }
+
+    /// Takes a datagram that is not transport data: a handshake message for control, or nothing.
+    fn handle_other(&mut self, message: &[u8], from: Endpoint) {
+        let reason = match datagram::parse(message) {
+            Ok(Datagram::Initiation(_) | Datagram::Response(_))
+                if !self.verifier.mac1_valid(message) =>
+            {
+                DropReason::BadMac
+            }
+            Ok(Datagram::Initiation(_) | Datagram::Response(_) | Datagram::CookieReply(_)) => {
+                let Ok(message) = HandshakeBytes::try_from(message) else {
+                    return;
+                };
+                let report = FromReceiver::Handshake { from, message };
+                return push_report(
+                    &mut self.reports,
+                    report,
+                    &self.drops,
+                    DropReason::HandshakeQueueFull,
+                );
+            }
+            _ => DropReason::Malformed,
+        };
+        self.drops.count(reason);
+    }
+
+    /// Whether nothing more should be handled before [`Self::deliver`].
+    pub fn is_full(&self) -> bool {
+        self.packets.len() + limits::RECEIVED_DATAGRAMS > PACKETS
+    }
+
+    /// Joins the packets received since the last call and writes each super-packet.
+    pub fn deliver(
+        &mut self,
+        arena: &mut [u8],
+        offload: Offload,
+        write: impl FnMut(&VnetHeader, &[IoSlice<'_>]),
+    ) {
+        if !self.packets.is_empty() {
+            coalesce::coalesce(arena, &self.packets, offload, write);
+            self.packets.clear();
+        }
+    }
+}
+
+/// What one run taught about its peer.
+#[derive(Default)]
+struct Seen {
+    packets: u64,
+    bytes: u64,
+    highest: u64,
+    data: bool,
+    /// The last inner source that was allowed, so that a run looks it up once.
+    source: Option<IpAddr>,
+}
+
+impl Seen {
+    fn count(&mut self, bytes: usize, counter: u64) {
+        self.packets += 1;
+        self.bytes += bytes as u64;
+        self.highest = self.highest.max(counter);
+    }
+}
+
+impl Key {
+    /// Opens the run in place; gives the counter of each datagram and whether it is authentic.
+    fn open_run(&self, run: &mut [u8], stride: usize) -> Opened {
+        let datagrams = run.chunks(stride).take(limits::RECEIVED_DATAGRAMS);
+        let counters: ArrayVec<u64, { limits::RECEIVED_DATAGRAMS }> =
+            datagrams.map(counter_of).collect();
+        let mut verdicts = [false; limits::RECEIVED_DATAGRAMS];
+        if let Some(verdicts) = verdicts.get_mut(..counters.len()) {
+            self.info.key.open_run(&counters, run, stride, verdicts);
+        }
+        counters.into_iter().zip(verdicts)
+    }
+
+    /// Whether a datagram with this counter may be used.
+    fn admit(&mut self, counter: u64, authentic: bool) -> Result<(), DropReason> {
+        if !authentic {
+            return Err(DropReason::Forged);
+        }
+        match self.window.commit(counter) {
+            Verdict::Fresh => Ok(()),
+            Verdict::Duplicate => Err(DropReason::Replayed),
+            Verdict::TooOld => Err(DropReason::TooOld),
+        }
+    }
+
+    fn note(
+        &mut self,
+        seen: &Seen,
+        from: Endpoint,
+        now: Instant,
+        address: &mut Address,
+        reports: &mut Vec<FromReceiver>,
+    ) {
+        let peer = self.info.peer;
+        self.info
+            .activity
+            .note_received(now, seen.packets, seen.bytes, seen.data);
+        if self.info.initiator
+            && !self.aged
+            && now - self.info.created >= protocol::REKEY_ON_RECEIVE_TIME
+        {
+            self.aged = true;
+            reports.push(FromReceiver::KeyAged(peer));
+        }
+        let newest = self.highest.is_none_or(|highest| seen.highest > highest);
+        if newest {
+            self.highest = Some(seen.highest);
+            if address.is_news(from, now) {
+                reports.push(FromReceiver::Moved { peer, from });
+            }
+        }
+    }
+}
+
+impl Address {
+    /// Whether control should hear that the peer now speaks from `from`.
+    fn is_news(&mut self, from: Endpoint, now: Instant) -> bool {
+        if self.current == Some(from) {
+            self.reported = None;
+            return false;
+        }
+        let known = self
+            .reported
+            .is_some_and(|(endpoint, at)| endpoint == from && now - at < limits::REPORT_SPACING);
+        if !known {
+            self.reported = Some((from, now));
+        }
+        !known
+    }
+}
+
+/// Counter and authenticity of each datagram of a run.
+type Opened = std::iter::Zip<
+    arrayvec::IntoIter<u64, { limits::RECEIVED_DATAGRAMS }>,
+    std::array::IntoIter<bool, { limits::RECEIVED_DATAGRAMS }>,
+>;
+
+enum Accepted {
+    Packet(Range<usize>),
+    Frame(Vec<u8>),
+    Keepalive,
+}
+
+/// Decides what an authentic datagram holds, and whether the peer may send it.
+fn accept(
+    arena: &[u8],
+    datagram: &Range<usize>,
+    key: &ReceiveKey,
+    routes: Option<&PeerRoutes>,
+    allowed: &mut Option<IpAddr>,
+) -> Result<Accepted, DropReason> {
+    let at = datagram.start + HEADER_LEN..datagram.end - TAG_LEN;
+    let plaintext = arena.get(at.clone()).ok_or(DropReason::BadPlaintext)?;
+    match plaintext.first() {
+        None => Ok(Accepted::Keepalive),
+        Some(first) if matches!(first >> 4, 4 | 6) => {
+            let len = ip::total_len(plaintext).ok_or(DropReason::BadPlaintext)?;
+            let source = ip::source(plaintext).ok_or(DropReason::BadPlaintext)?;
+            if *allowed != Some(source) {
+                let owner = routes.and_then(|routes| routes.lookup(source));
+                if owner != Some(key.peer) {
+                    return Err(DropReason::WrongSource);
+                }
+                *allowed = Some(source);
+            }
+            Ok(Accepted::Packet(at.start..at.start + len))
+        }
+        Some(_) if key.frames => match frame::parse(plaintext) {
+            Ok(Plaintext::Frame(_)) => Ok(Accepted::Frame(plaintext.to_vec())),
+            Ok(_) => Ok(Accepted::Keepalive),
+            Err(_) => Err(DropReason::BadPlaintext),
+        },
+        Some(_) => Err(DropReason::BadPlaintext),
+    }
+}
+
+fn push_report(
+    reports: &mut Vec<FromReceiver>,
+    report: FromReceiver,
+    drops: &DropCounters,
+    full: DropReason,
+) {
+    if reports.len() >= REPORTS {
+        drops.count(full);
+    } else {
+        reports.push(report);
+    }
+}
+
+fn address_of(addresses: &mut Vec<Address>, peer: PeerIndex) -> &mut Address {
+    let place = usize::from(peer.0);
+    if addresses.len() <= place {
+        addresses.resize_with(place + 1, Address::default);
+    }
+    &mut addresses[place]
+}
+
+/// Bytes and receiver index of the leading datagrams that share one transport index; the first
+/// datagram alone, without index, when it is no transport datagram.
+fn leading_run(message: &[u8], stride: usize) -> (usize, Option<u32>) {
+    let mut taken = 0;
+    let mut index = None;
+    for datagram in message.chunks(stride).take(limits::RECEIVED_DATAGRAMS) {
+        match (transport_index(datagram), index) {
+            (None, None) => return (datagram.len(), None),
+            (Some(found), None) => index = Some(found),
+            (Some(found), Some(known)) if found == known => {}
+            _ => break,
+        }
+        taken += datagram.len();
+    }
+    (taken, index)
+}
+
+/// The receiver index of a transport datagram; nothing for any other bytes.
+fn transport_index(datagram: &[u8]) -> Option<u32> {
+    let (kind, rest) = datagram.split_first_chunk::<4>()?;
+    let whole = datagram.len() >= HEADER_LEN + TAG_LEN && *kind == [4, 0, 0, 0];
+    rest.first_chunk()
+        .filter(|_| whole)
+        .map(|index| u32::from_le_bytes(*index))
+}
+
+fn counter_of(datagram: &[u8]) -> u64 {
+    let counter = datagram.get(8..16).and_then(|bytes| bytes.first_chunk());
+    counter.map_or(u64::MAX, |bytes| u64::from_le_bytes(*bytes))
+}
