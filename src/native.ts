@@ -122,7 +122,8 @@ const known: Record<string, { remedy: string; exitCode: ExitCode }> = {
 
 export function errorOfAddon(error: unknown): WhalescaleError {
   const message = messageOf(error)
-  const [, code = 'AddonFailure', text = message] = /^([A-Z][A-Za-z0-9]+): (.*)$/s.exec(message) ?? []
+  const [, code = 'AddonFailure', text = message] =
+    /^([A-Z][A-Za-z0-9]+): (.*)$/s.exec(message) ?? []
   return new WhalescaleError(text, { code, cause: error, ...known[code] })
 }
 

@@ -142,6 +142,8 @@ export class Agent {
     const { removed, upserted } = peerChanges(this.#config, config)
     const before = this.#presharedKeys
     this.#presharedKeys = presharedKeys
+    // What was looked up belongs to the old endpoints; the resolver tells again.
+    for (const { id } of upserted) this.#resolved.delete(id)
     try {
       this.#surroundings.native.apply([
         ...removed.map(({ id }) => ({ type: 'RemovePeer' as const, id })),
@@ -186,7 +188,8 @@ export class Agent {
     const { native, log } = this.#surroundings
     const { name } = peer
     for (const host of resolved.failed) log.warn({ peer: name, host }, 'name has no address yet')
-    for (const host of resolved.looping) log.warn({ peer: name, host }, 'endpoint lies in the tunnel')
+    for (const host of resolved.looping)
+      log.warn({ peer: name, host }, 'endpoint lies in the tunnel')
     this.#resolved.set(peer.id, resolved.endpoints)
     try {
       native.apply([this.#peerCommand(peer)])

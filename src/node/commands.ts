@@ -30,8 +30,7 @@ export function peerCommand(
   presharedKeys: PresharedKeys,
 ): Command {
   const { presharedKeyFile, nodeId, persistentKeepaliveS } = peer
-  const presharedKeyFd =
-    presharedKeyFile === null ? undefined : presharedKeys.get(presharedKeyFile)
+  const presharedKeyFd = presharedKeyFile === null ? undefined : presharedKeys.get(presharedKeyFile)
   return {
     type: 'Peer',
     id: peer.id,
@@ -76,8 +75,7 @@ export function peerChanges(before: Config, after: Config): PeerChanges {
     // A preshared key may have changed in its file, which the configuration does not show.
     upserted: after.peers.filter(
       (peer) =>
-        peer.presharedKeyFile !== null ||
-        JSON.stringify(old.get(peer.id)) !== JSON.stringify(peer),
+        peer.presharedKeyFile !== null || JSON.stringify(old.get(peer.id)) !== JSON.stringify(peer),
     ),
   }
 }
