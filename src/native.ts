@@ -29,8 +29,8 @@ export type NativeEvent =
       endpoint: string | null
       handshakeMs: number | null
     }
-  | (Omit<Of<'Pong'>, 'kind'> & { kind: PathKind })
-  | Of<'Timestamp' | 'PingTimeout' | 'Mtu' | 'Warning' | 'Fatal' | 'Dropped'>
+  | (Omit<Of<'Pong'>, 'kind' | 'local'> & { kind: PathKind; local: string | null })
+  | Of<'Restarted' | 'Timestamp' | 'PingTimeout' | 'Mtu' | 'Warning' | 'Fatal' | 'Dropped'>
 
 /** The fields that the addon may leave out are null instead. */
 type Complete<Value> = {
@@ -76,7 +76,7 @@ function eventOf(event: AddonEvent): NativeEvent {
         handshakeMs: event.handshakeMs ?? null,
       }
     case 'Pong':
-      return { ...event, kind: pathKind(event.kind) }
+      return { ...event, kind: pathKind(event.kind), local: event.local ?? null }
     default:
       return event
   }

@@ -228,6 +228,10 @@ export class Agent {
     })
   }
 
+  #nameOf(id: string): string {
+    return this.#config.peers.find((peer) => peer.id === id)?.name ?? id
+  }
+
   #snapshot(): Snapshot {
     const { native, now } = this.#surroundings
     return {
@@ -243,11 +247,13 @@ export class Agent {
     const { log, storeTimestamp } = this.#surroundings
     switch (event.type) {
       case 'Peer': {
-        const peer = this.#config.peers.find(({ id }) => id === event.id)?.name ?? event.id
         const { endpoint, handshakeMs } = event
-        log.info({ peer, endpoint, handshakeMs }, event.state)
+        log.info({ peer: this.#nameOf(event.id), endpoint, handshakeMs }, event.state)
         return
       }
+      case 'Restarted':
+        log.info({ peer: this.#nameOf(event.id) }, 'the peer was restarted')
+        return
       case 'Timestamp':
         try {
           storeTimestamp(event.value)

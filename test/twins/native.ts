@@ -13,7 +13,16 @@ export const idleStats: Stats = {
   port: 51820,
   innerMtu: 1420,
   tun: { name: 'whale0', vnetHeader: true, tso: true, uso: false },
-  udp: [{ gso: true, gro: true, receiveBuffer: 4096, sendBuffer: 4096, kernelDrops: 0 }],
+  udp: [
+    {
+      local: '0.0.0.0:51820',
+      gso: true,
+      gro: true,
+      receiveBuffer: 4096,
+      sendBuffer: 4096,
+      kernelDrops: 0,
+    },
+  ],
   drops: {},
   peers: [],
 }
