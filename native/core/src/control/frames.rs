@@ -11,6 +11,7 @@ use crate::pmtu::Step;
 use crate::time::{Instant, Now};
 use crate::wire::frame::{self, Frame, Plaintext};
 
+use super::peer::Peer;
 use super::{CommandError, Control, Event, Output};
 
 /// Version of the protocol that HELLO announces.
@@ -193,7 +194,11 @@ impl Control {
         self.send_frame(index, endpoint, &Frame::PathProbe { token, size });
     }
 
+    /// Queues a frame; a stock peer never gets one, whatever led here.
     fn send_frame(&mut self, peer: PeerIndex, endpoint: Option<Endpoint>, frame: &Frame) {
+        if !self.peers.get(&peer).is_some_and(Peer::speaks_frames) {
+            return;
+        }
         let mut plaintext = Vec::new();
         frame.encode(&mut plaintext);
         self.outputs.push_back(Output::Sender(ToSender::Frame {

@@ -123,7 +123,12 @@ impl Peer {
     }
 
     /// Takes a changed configuration; sessions stay.
-    pub(super) fn reconfigure(&mut self, config: PeerConfig) {
+    pub(super) fn reconfigure(&mut self, config: PeerConfig, inner_mtu: Option<u16>) {
+        if self.config.node_id != config.node_id {
+            self.hello = Hello::default();
+            self.probes = Probes::default();
+            self.pmtu = path_mtu(inner_mtu, config.node_id.is_none());
+        }
         if self.config.endpoints != config.endpoints && self.current.is_none() {
             self.endpoint = None;
         }
