@@ -54,24 +54,28 @@ impl Control {
         if peer.pending.is_some() || too_soon {
             return;
         }
-        self.attempt(index, now.instant, 0, now);
+        if !self.attempt(index, now.instant, 0, now) {
+            self.outputs
+                .push_back(Output::Sender(ToSender::DropStaged(index)));
+        }
     }
 
-    /// Sends initiation number `attempts` of a series that began at `started`.
+    /// Sends initiation number `attempts` of a series that began at `started`; false if there is
+    /// nowhere to send it, and nothing changed.
     pub(super) fn attempt(
         &mut self,
         index: PeerIndex,
         started: Instant,
         attempts: usize,
         now: Now,
-    ) {
+    ) -> bool {
         let Some(to) = self.next_endpoint(index, attempts) else {
-            return;
+            return false;
         };
         let local_index = self.draw_index(index);
         let timestamp = Tai64n::from_unix(now.unix).max(self.greatest_timestamp.next());
         let Some(peer) = self.peers.get_mut(&index) else {
-            return;
+            return false;
         };
         let settings = &mut self.settings;
         let started_handshake = Initiator::start(
@@ -83,7 +87,8 @@ impl Control {
             settings.entropy.as_mut(),
         );
         let Ok((initiator, mut message)) = started_handshake else {
-            return self.release_index(local_index);
+            self.release_index(local_index);
+            return false;
         };
         peer.signer.sign(&mut message, now.instant);
         let jitter_millis =
@@ -112,6 +117,7 @@ impl Control {
         if !connected {
             self.set_state(index, PeerState::Handshaking);
         }
+        true
     }
 
     /// Retries rotate: the current address, then the configured ones.

@@ -97,7 +97,10 @@ impl Control {
         };
         let (started, attempts) = (pending.started, pending.attempts);
         if now.instant - started < protocol::REKEY_ATTEMPT_TIME {
-            return self.attempt(index, started, attempts + 1, now);
+            if !self.attempt(index, started, attempts + 1, now) {
+                self.postpone_retry(index, now.instant);
+            }
+            return;
         }
         let Some(peer) = self.peers.get_mut(&index) else {
             return;
@@ -111,6 +114,15 @@ impl Control {
             .push_back(Output::Sender(ToSender::DropStaged(index)));
         if !connected {
             self.set_state(index, PeerState::Unreachable);
+        }
+    }
+
+    /// No initiation could be sent, for want of a socket: that counts as an attempt.
+    fn postpone_retry(&mut self, index: PeerIndex, now: Instant) {
+        let peer = self.peers.get_mut(&index);
+        if let Some(pending) = peer.and_then(|peer| peer.pending.as_mut()) {
+            pending.attempts += 1;
+            pending.retry_at = now + protocol::REKEY_TIMEOUT;
         }
     }
 
@@ -140,7 +152,7 @@ impl Control {
     /// A peer with a persistent keepalive is sought as soon as it is known.
     pub(super) fn start_keepalive(&mut self, index: PeerIndex, now: Now) {
         let wanted = self.peers.get(&index).is_some_and(|peer| {
-            peer.config.persistent_keepalive.is_some()
+            peer.config.keepalive_interval().is_some()
                 && peer.current.is_none()
                 && peer.pending.is_none()
         });
@@ -192,8 +204,12 @@ impl Peer {
                     .activity
                     .owing_answer_since()
                     .filter(|_| self.current.is_some())?;
-                let answered = self.keepalive_queued.is_some_and(|queued| queued >= since);
-                (!answered).then_some(since + protocol::KEEPALIVE_TIMEOUT)
+                // One that is queued may be under way still, or have crossed the data: if nothing
+                // was sent after all, its turn comes again.
+                let since = self
+                    .keepalive_queued
+                    .map_or(since, |queued| queued.max(since));
+                Some(since + protocol::KEEPALIVE_TIMEOUT)
             }
             Due::Renewal => {
                 let since = self
@@ -203,7 +219,7 @@ impl Peer {
                 Some(since + protocol::KEEPALIVE_TIMEOUT + protocol::REKEY_TIMEOUT)
             }
             Due::PersistentKeepalive => {
-                let interval = self.config.persistent_keepalive?;
+                let interval = self.config.keepalive_interval()?;
                 let last = self
                     .activity
                     .last_sent()
