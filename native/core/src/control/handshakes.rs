@@ -224,12 +224,11 @@ impl Control {
             .next
             .replace(Unconfirmed { keypair, send })
             .map(|next| next.keypair);
-        let outdated = peer.previous.take();
         // A session with a living address keeps it until the new one is proven (design, section 4).
         let takes_address =
             peer.endpoint.is_none() || peer.current.is_none() || !peer.speaks_frames();
-        for keypair in [replaced, outdated].into_iter().flatten() {
-            self.release_index(keypair.local);
+        if let Some(replaced) = replaced {
+            self.release_index(replaced.local);
         }
         if takes_address {
             self.set_endpoint(index, from);
@@ -265,16 +264,9 @@ impl Control {
             remote: datagram::response_sender(message),
             created: now,
         };
-        let mut outdated = [peer.previous.take(), None];
-        let current = peer.current.replace(keypair);
-        if let Some(next) = peer.next.take() {
-            outdated = [outdated[0].take(), current];
-            peer.previous = Some(next.keypair);
-        } else {
-            peer.previous = current;
-        }
-        for keypair in outdated.into_iter().flatten() {
-            self.release_index(keypair.local);
+        let next = peer.next.take().map(|next| next.keypair);
+        for superseded in [peer.current.replace(keypair), next].into_iter().flatten() {
+            self.retire(index, superseded);
         }
         self.set_endpoint(index, from);
         self.open_with(index, given, &keys, true, now);
@@ -304,13 +296,28 @@ impl Control {
         let Some(next) = peer.next.take_if(|next| next.keypair.local == local) else {
             return;
         };
-        let outdated = peer.previous.take();
-        peer.previous = peer.current.replace(next.keypair);
-        if let Some(outdated) = outdated {
-            self.release_index(outdated.local);
+        // This session serves as well as the one that we were asking for (as in Linux).
+        let abandoned = peer.pending.take();
+        let superseded = peer.current.replace(next.keypair);
+        if let Some(abandoned) = abandoned {
+            self.release_index(abandoned.index);
+        }
+        if let Some(superseded) = superseded {
+            self.retire(index, superseded);
         }
         self.seal_with(index, next.send, false);
         self.connected(index, false, now);
+    }
+
+    /// Keeps a superseded keypair for the packets under it that are still on the way.
+    fn retire(&mut self, index: PeerIndex, keypair: Keypair) {
+        let evicted = self
+            .peers
+            .get_mut(&index)
+            .and_then(|peer| peer.previous.retire(keypair));
+        if let Some(evicted) = evicted {
+            self.release_index(evicted.local);
+        }
     }
 
     fn open_with(

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use arrayvec::ArrayVec;
+
 use crate::activity::Activity;
 use crate::aead::AeadKey;
 use crate::handoff::{Endpoint, PeerIndex};
@@ -49,6 +51,35 @@ pub(super) struct Keypair {
     pub created: Instant,
 }
 
+/// Superseded sessions whose packets may still be on the way.
+///
+/// The whitepaper keeps one. When both ends initiate at once, each seals with the session that it
+/// initiated itself, and a renewal by both supersedes two at either end while a third is in use.
+const PREVIOUS: usize = 3;
+
+/// Keypairs that still open, the latest last. Each ends by age, or when too many follow it.
+#[derive(Default)]
+pub(super) struct Previous(ArrayVec<Keypair, PREVIOUS>);
+
+impl Previous {
+    /// Keeps `keypair`; the one that had to make room is returned.
+    pub(super) fn retire(&mut self, keypair: Keypair) -> Option<Keypair> {
+        let evicted = self.0.is_full().then(|| self.0.remove(0));
+        self.0.push(keypair);
+        evicted
+    }
+
+    /// Takes one that is due; whether more are, only the next call tells.
+    pub(super) fn take_if(&mut self, due: impl Fn(&Keypair) -> bool) -> Option<Keypair> {
+        let place = self.0.iter().position(due)?;
+        Some(self.0.remove(place))
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Keypair> {
+        self.0.iter()
+    }
+}
+
 /// A session that the other end initiated and has not used yet.
 pub(super) struct Unconfirmed {
     pub keypair: Keypair,
@@ -66,8 +97,8 @@ pub(super) struct Pending {
     pub attempts: usize,
 }
 
-/// A peer. Its keypairs are WireGuard's three (whitepaper, section 6.1): the current one seals, the
-/// previous one still opens, and the next one waits for the other end to use it.
+/// A peer. Its keypairs are WireGuard's (whitepaper, section 6.1): the current one seals, the
+/// previous ones still open, and the next one waits for the other end to use it.
 pub(super) struct Peer {
     pub index: PeerIndex,
     pub config: PeerConfig,
@@ -78,7 +109,7 @@ pub(super) struct Peer {
     /// A new address that is being challenged.
     pub candidate: Option<Endpoint>,
     pub pending: Option<Pending>,
-    pub previous: Option<Keypair>,
+    pub previous: Previous,
     pub current: Option<Keypair>,
     pub next: Option<Unconfirmed>,
     /// The greatest timestamp of the peer's initiations, against replays.
@@ -106,7 +137,7 @@ impl Peer {
             endpoint: None,
             candidate: None,
             pending: None,
-            previous: None,
+            previous: Previous::default(),
             current: None,
             next: None,
             greatest_timestamp: Tai64n::default(),

@@ -165,12 +165,12 @@ impl Control {
         let Some(peer) = self.peers.get_mut(&index) else {
             return;
         };
-        let old = |keypair: &mut Keypair| keypair.expiry() <= now;
-        let previous = peer.previous.take_if(old);
-        let current = peer.current.take_if(old);
+        let old = |keypair: &Keypair| keypair.expiry() <= now;
+        let previous = std::iter::from_fn(|| peer.previous.take_if(old)).collect::<Vec<_>>();
+        let current = peer.current.take_if(|current| old(current));
         let next = peer
             .next
-            .take_if(|next| next.keypair.expiry() <= now)
+            .take_if(|next| old(&next.keypair))
             .map(|next| next.keypair);
         let lost = current.is_some();
         let state = if peer.pending.is_some() {
@@ -178,7 +178,7 @@ impl Control {
         } else {
             PeerState::Idle
         };
-        for keypair in [previous, current, next].into_iter().flatten() {
+        for keypair in previous.into_iter().chain(current).chain(next) {
             self.release_index(keypair.local);
         }
         if lost {
@@ -229,11 +229,8 @@ impl Peer {
             }
             Due::Expiry => {
                 let next = self.next.as_ref().map(|next| &next.keypair);
-                [self.previous.as_ref(), self.current.as_ref(), next]
-                    .into_iter()
-                    .flatten()
-                    .map(Keypair::expiry)
-                    .min()
+                let keypairs = self.previous.iter().chain(&self.current).chain(next);
+                keypairs.map(Keypair::expiry).min()
             }
             Due::Hello => self
                 .hello
