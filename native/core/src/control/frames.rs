@@ -49,6 +49,11 @@ impl Hello {
     pub(super) fn next_deadline(&self) -> Option<Instant> {
         self.repeat_at
     }
+
+    /// It was answered, or its session is over.
+    pub(super) fn stop(&mut self) {
+        self.repeat_at = None;
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -296,12 +301,8 @@ impl Control {
             .peer_instance
             .replace(instance)
             .is_some_and(|known| known != instance);
-        let is_current = peer
-            .current
-            .as_ref()
-            .is_some_and(|keypair| keypair.local == arrival.index);
-        if reply && is_current {
-            peer.hello.repeat_at = None;
+        if reply && peer.is_of_this_round(arrival.index) {
+            peer.hello.stop();
         }
         let key = peer.config.public_key;
         if restarted {

@@ -299,6 +299,8 @@ impl Control {
         // This session serves as well as the one that we were asking for (as in Linux).
         let abandoned = peer.pending.take();
         let superseded = peer.current.replace(next.keypair);
+        // Its initiator is the one that says hello.
+        peer.hello.stop();
         if let Some(abandoned) = abandoned {
             self.release_index(abandoned.index);
         }

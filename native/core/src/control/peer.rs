@@ -7,6 +7,7 @@ use arrayvec::ArrayVec;
 
 use crate::activity::Activity;
 use crate::aead::AeadKey;
+use crate::constants::protocol;
 use crate::handoff::{Endpoint, PeerIndex};
 use crate::handshake::mac::MacSigner;
 use crate::handshake::noise::Initiator;
@@ -169,6 +170,17 @@ impl Peer {
     /// Whether the peer speaks Whalescale's frames.
     pub(super) fn speaks_frames(&self) -> bool {
         self.config.node_id.is_some()
+    }
+
+    /// Whether the keypair of this index is the current one, or was made along with it: when both
+    /// ends initiate at once, each uses the session that it initiated.
+    pub(super) fn is_of_this_round(&self, local: u32) -> bool {
+        let Some(current) = &self.current else {
+            return false;
+        };
+        let twin = |keypair: &&Keypair| current.created - keypair.created < protocol::REKEY_TIMEOUT;
+        let twins = self.previous.iter().filter(twin);
+        twins.chain([current]).any(|keypair| keypair.local == local)
     }
 
     /// Notes a measured round trip, smoothed as TCP does (RFC 6298, section 2).

@@ -173,6 +173,9 @@ impl Control {
             .take_if(|next| old(&next.keypair))
             .map(|next| next.keypair);
         let lost = current.is_some();
+        if lost {
+            peer.hello.stop();
+        }
         let state = if peer.pending.is_some() {
             PeerState::Handshaking
         } else {
