@@ -97,6 +97,7 @@ impl Control {
         let pending = Pending {
             initiator,
             index: local_index,
+            to,
             started,
             sent: now.instant,
             retry_at,
@@ -255,6 +256,7 @@ impl Control {
             .ok_or(refused)?;
         let keys = pending.initiator.finish(message).map_err(|_| refused)?;
         let took = now - pending.sent;
+        let asked = pending.to;
         peer.pending = None;
         peer.handshake_took = Some(took);
         peer.note_rtt(took);
@@ -268,9 +270,13 @@ impl Control {
         for superseded in [peer.current.replace(keypair), next].into_iter().flatten() {
             self.retire(index, superseded);
         }
-        self.set_endpoint(index, from);
+        if from == asked {
+            self.set_endpoint(index, from);
+        }
         self.open_with(index, given, &keys, true, now);
         self.seal_with(index, self.settings.backend.key(&keys.send), true);
+        // A response that came from elsewhere may be a copy that overtook the true one.
+        self.moved(index, from, now);
         self.connected(index, true, now);
         Ok(())
     }

@@ -91,6 +91,8 @@ pub(super) struct Unconfirmed {
 pub(super) struct Pending {
     pub initiator: Initiator,
     pub index: u32,
+    /// Where the last attempt went.
+    pub to: Endpoint,
     /// When the first of the attempts was made.
     pub started: Instant,
     pub sent: Instant,
