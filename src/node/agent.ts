@@ -21,6 +21,7 @@ import type { PathsView, PeersView, Snapshot, StatusView } from './views.js'
 /** What was opened before the agent runs, with more rights than it keeps. */
 export type Resources = {
   readonly tun: Tun
+  /** The addon takes it over. */
   readonly keyFd: number
   /** Descriptors of preshared keys by absolute path; they stay open as long as the agent runs. */
   readonly presharedKeys: ReadonlyMap<string, number>
@@ -31,6 +32,8 @@ export type Surroundings = {
   readonly native: Native
   readonly log: Log
   readonly lookup: Lookup
+  /** Another descriptor of the same file, for the addon to take over. */
+  readonly duplicate: (fd: number) => number
   /** Must have stored the value when it returns. */
   readonly storeTimestamp: (value: string) => void
   /** Milliseconds of a clock that only grows. */
@@ -70,7 +73,6 @@ export class Agent {
     this.#identity = native.open(this.#openConfig(resources), (events) => {
       for (const event of events) this.#handle(event)
     })
-    closeSync(resources.keyFd)
     this.#refuseSelf(config)
     native.apply([
       { type: 'Sockets', port: config.listenPort },
@@ -213,7 +215,10 @@ export class Agent {
 
   #peerCommand(peer: PeerConfig): ReturnType<typeof peerCommand> {
     const endpoints = this.#resolved.get(peer.id) ?? peer.endpoints.filter(isLiteral)
-    return peerCommand(peer, endpoints, this.#presharedKeys)
+    const file = peer.presharedKeyFile
+    const presharedKey = file === null ? undefined : this.#presharedKeys.get(file)
+    if (presharedKey === undefined) return peerCommand(peer, endpoints)
+    return peerCommand(peer, endpoints, this.#surroundings.duplicate(presharedKey))
   }
 
   #refuseSelf(config: Config): void {
@@ -239,13 +244,16 @@ export class Agent {
     }
   }
 
+  #nameOf(peerId: string): string {
+    return this.#config.peers.find(({ id }) => id === peerId)?.name ?? peerId
+  }
+
   #handle(event: NativeEvent): void {
     const { log, storeTimestamp } = this.#surroundings
     switch (event.type) {
       case 'Peer': {
-        const peer = this.#config.peers.find(({ id }) => id === event.id)?.name ?? event.id
-        const { endpoint, handshakeMs } = event
-        log.info({ peer, endpoint, handshakeMs }, event.state)
+        const { id, endpoint, handshakeMs } = event
+        log.info({ peer: this.#nameOf(id), endpoint, handshakeMs }, event.state)
         return
       }
       case 'Timestamp':
@@ -258,6 +266,9 @@ export class Agent {
       case 'Pong':
       case 'PingTimeout':
         this.#pings.settle(event)
+        return
+      case 'Restarted':
+        log.info({ peer: this.#nameOf(event.id) }, 'peer has restarted')
         return
       case 'Mtu':
         log.info({ innerMtu: event.innerMtu }, 'inner MTU changed')

@@ -1,4 +1,8 @@
-/** The addon in memory: remembers what it was told, reports what a test tells it to. */
+/**
+ * The addon in memory: remembers what it was told, reports what a test tells it to. Like the addon, it
+ * takes descriptors over.
+ */
+import { closeSync } from 'node:fs'
 import type { Command, Identity, Native, NativeEvent, OpenConfig, Stats } from '#src/native.js'
 
 export const identity: Identity = {
@@ -13,7 +17,16 @@ export const idleStats: Stats = {
   port: 51820,
   innerMtu: 1420,
   tun: { name: 'whale0', vnetHeader: true, tso: true, uso: false },
-  udp: [{ gso: true, gro: true, receiveBuffer: 4096, sendBuffer: 4096, kernelDrops: 0 }],
+  udp: [
+    {
+      local: '0.0.0.0:51820',
+      gso: true,
+      gro: true,
+      receiveBuffer: 4096,
+      sendBuffer: 4096,
+      kernelDrops: 0,
+    },
+  ],
   drops: {},
   peers: [],
 }
@@ -31,6 +44,7 @@ export class NativeTwin implements Native {
 
   open(config: OpenConfig, onEvents: (events: NativeEvent[]) => void): Identity {
     this.opened = config
+    closeSync(config.keyFd)
     this.#onEvents = onEvents
     return identity
   }
@@ -40,6 +54,9 @@ export class NativeTwin implements Native {
     if (error !== undefined) throw error
     this.applied.push(...commands)
     for (const command of commands) {
+      if (command.type === 'Peer' && command.presharedKeyFd !== undefined) {
+        closeSync(command.presharedKeyFd)
+      }
       if (command.type !== 'Ping') continue
       const event = this.answerPing(command.id, command.token)
       if (event !== undefined) this.report(event)

@@ -49,7 +49,9 @@ function requireReduced(config: Config): void {
 async function run(prepared: Prepared): Promise<ExitCode> {
   const log = lateLog()
   const native = loadNative()
-  const agent = startAgent(prepared, native, log)
+  // A preshared key may come with a later reload, so there is always a way to hand it over.
+  const { duplicateAtStart } = await import('../../libc.js')
+  const agent = startAgent(prepared, native, log, duplicateAtStart)
   const stop = (): void => {
     agent.stop()
   }
@@ -74,12 +76,18 @@ async function run(prepared: Prepared): Promise<ExitCode> {
   }
 }
 
-function startAgent({ config, lines, resources }: Prepared, native: Native, log: LateLog): Agent {
+function startAgent(
+  { config, lines, resources }: Prepared,
+  native: Native,
+  log: LateLog,
+  duplicate: (fd: number) => number,
+): Agent {
   try {
     return new Agent(config, resources, {
       native,
       log,
       lookup,
+      duplicate,
       storeTimestamp: (value) => {
         writeTimestamp(config.stateDir, value)
       },
