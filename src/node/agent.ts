@@ -21,6 +21,7 @@ import type { PathsView, PeersView, Snapshot, StatusView } from './views.js'
 /** What was opened before the agent runs, with more rights than it keeps. */
 export type Resources = {
   readonly tun: Tun
+  /** The addon takes it over. */
   readonly keyFd: number
   /** Descriptors of preshared keys by absolute path; they stay open as long as the agent runs. */
   readonly presharedKeys: ReadonlyMap<string, number>
@@ -213,7 +214,9 @@ export class Agent {
 
   #peerCommand(peer: PeerConfig): ReturnType<typeof peerCommand> {
     const endpoints = this.#resolved.get(peer.id) ?? peer.endpoints.filter(isLiteral)
-    return peerCommand(peer, endpoints, this.#presharedKeys)
+    const file = peer.presharedKeyFile
+    const presharedKey = file === null ? undefined : this.#presharedKeys.get(file)
+    return peerCommand(peer, endpoints, presharedKey)
   }
 
   #refuseSelf(config: Config): void {
@@ -228,10 +231,6 @@ export class Agent {
     })
   }
 
-  #nameOf(id: string): string {
-    return this.#config.peers.find((peer) => peer.id === id)?.name ?? id
-  }
-
   #snapshot(): Snapshot {
     const { native, now } = this.#surroundings
     return {
@@ -243,17 +242,18 @@ export class Agent {
     }
   }
 
+  #nameOf(peerId: string): string {
+    return this.#config.peers.find(({ id }) => id === peerId)?.name ?? peerId
+  }
+
   #handle(event: NativeEvent): void {
     const { log, storeTimestamp } = this.#surroundings
     switch (event.type) {
       case 'Peer': {
-        const { endpoint, handshakeMs } = event
-        log.info({ peer: this.#nameOf(event.id), endpoint, handshakeMs }, event.state)
+        const { id, endpoint, handshakeMs } = event
+        log.info({ peer: this.#nameOf(id), endpoint, handshakeMs }, event.state)
         return
       }
-      case 'Restarted':
-        log.info({ peer: this.#nameOf(event.id) }, 'the peer was restarted')
-        return
       case 'Timestamp':
         try {
           storeTimestamp(event.value)
@@ -264,6 +264,9 @@ export class Agent {
       case 'Pong':
       case 'PingTimeout':
         this.#pings.settle(event)
+        return
+      case 'Restarted':
+        log.info({ peer: this.#nameOf(event.id) }, 'peer has restarted')
         return
       case 'Mtu':
         log.info({ innerMtu: event.innerMtu }, 'inner MTU changed')

@@ -19,7 +19,7 @@ function rows(view: PathsView): string[][] {
       peer.name,
       String(path.id),
       path.interface ?? '-',
-      path.local,
+      path.local ?? '-',
       path.remote,
       path.kind,
       path.state,

@@ -10,7 +10,7 @@ import type { Identity } from '../../native.js'
 import type { LabProcess, Namespace } from './lab.js'
 
 /** The program's entry, to be run by `process.execPath`. */
-export const entry = fileURLToPath(new URL('../main.js', import.meta.url))
+const entry = fileURLToPath(new URL('../main.js', import.meta.url))
 
 const pollMs = 10
 const patienceMs = 15_000
