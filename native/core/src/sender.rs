@@ -176,7 +176,9 @@ impl Sender {
     ) -> Result<(), DropReason> {
         let (index, peer) = self.route(packet)?;
         let segmenter = segment::plan(vnet, packet).map_err(|_| DropReason::BadOffload)?;
-        if segmenter.segment_len() > usize::from(peer.inner_mtu) {
+        // Before there is a path, nothing is known of what it carries.
+        let fits = segmenter.segment_len() <= usize::from(peer.inner_mtu);
+        if peer.endpoint.is_some() && !fits {
             return Err(DropReason::TooLong);
         }
         let Some(endpoint) = peer.endpoint.filter(|_| peer.key_usable(now)) else {
