@@ -146,7 +146,11 @@ fn a_cookie_reply_moves_nobody_and_stops_no_timer() {
     pair.a.receive(source(9), &cookie, now);
     assert_eq!(pair.a.dropped(DropReason::HandshakeRefused), 0);
     pair.a.receive(source(9), &cookie, now);
-    assert_eq!(pair.a.dropped(DropReason::HandshakeRefused), 1, "taken twice");
+    assert_eq!(
+        pair.a.dropped(DropReason::HandshakeRefused),
+        1,
+        "taken twice"
+    );
     pair.run_for(ms(5400));
     let retries = pair.a.sent_of_type(1);
     assert_eq!(retries.len(), 2);

@@ -122,9 +122,15 @@ fn a_joined_message_whose_last_datagram_is_shorter_arrives_whole() {
     pair.connect();
     let now = pair.now();
     pair.a.tun_batch(&[super_packet(500, 1700)], now);
-    let message: Vec<u8> = pair.a.sent.iter().flat_map(|sent| sent.bytes.clone()).collect();
+    let message: Vec<u8> = pair
+        .a
+        .sent
+        .iter()
+        .flat_map(|sent| sent.bytes.clone())
+        .collect();
     let stride = pair.a.sent[0].bytes.len();
-    pair.b.receive_joined(address("192.0.2.1:51820"), &message, stride, now);
+    pair.b
+        .receive_joined(address("192.0.2.1:51820"), &message, stride, now);
     assert_eq!(pair.b.delivered.len(), 4);
     assert_eq!(received_payload(&pair), super_packet(500, 1700).1[40..]);
 }

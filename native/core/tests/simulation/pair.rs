@@ -247,5 +247,8 @@ pub fn payload(packet: &[u8]) -> &[u8] {
 
 /// The payloads of what a node delivered.
 pub fn payloads(node: &Node) -> Vec<&[u8]> {
-    node.delivered.iter().map(|packet| payload(packet)).collect()
+    node.delivered
+        .iter()
+        .map(|packet| payload(packet))
+        .collect()
 }

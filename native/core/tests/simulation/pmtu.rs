@@ -33,7 +33,11 @@ fn fixed(seed: u64, largest: usize) -> Pair {
 
 fn inner_mtu(node: &Node, pair: &Pair) -> u16 {
     let path = node.status(pair.now()).path.expect("a path");
-    assert_eq!(node.control.inner_mtu(), path.inner_mtu, "the device differs");
+    assert_eq!(
+        node.control.inner_mtu(),
+        path.inner_mtu,
+        "the device differs"
+    );
     path.inner_mtu
 }
 
