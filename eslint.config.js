@@ -76,7 +76,7 @@ export default defineConfig(
       'no-restricted-syntax': [
         'error',
         {
-          selector: "ImportDeclaration[source.value=/native\\/addon|\\.node$/]",
+          selector: 'ImportDeclaration[source.value=/native\\/addon|\\.node$/]',
           message: 'only src/native.ts imports the addon',
         },
       ],

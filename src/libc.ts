@@ -13,7 +13,7 @@ const memfdCall = lib.func('int memfd_create(const char *name, uint flags)')
 const execveCall = lib.func('int execve(const char *path, const char **args, const char **env)')
 
 /** A failed call: which one, and the error's name (EBUSY, EPERM, ...). */
-export class SystemError extends Error {
+class SystemError extends Error {
   readonly code: string
   constructor(call: string, code: string) {
     super(`${call}: ${code}`)

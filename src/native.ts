@@ -13,7 +13,7 @@ export type Command = Addon.Command
 export type OpenConfig = Addon.OpenConfig
 export type Identity = Addon.Identity
 
-export const peerStates = ['idle', 'handshaking', 'connected', 'unreachable'] as const
+const peerStates = ['idle', 'handshaking', 'connected', 'unreachable'] as const
 export type PeerState = (typeof peerStates)[number]
 export type PathKind = 'direct' | 'relay'
 
@@ -29,8 +29,8 @@ export type NativeEvent =
       endpoint: string | null
       handshakeMs: number | null
     }
-  | (Omit<Of<'Pong'>, 'kind'> & { kind: PathKind })
-  | Of<'Timestamp' | 'PingTimeout' | 'Mtu' | 'Warning' | 'Fatal' | 'Dropped'>
+  | (Omit<Of<'Pong'>, 'kind' | 'local'> & { kind: PathKind; local: string | null })
+  | Of<'Restarted' | 'Timestamp' | 'PingTimeout' | 'Mtu' | 'Warning' | 'Fatal' | 'Dropped'>
 
 /** The fields that the addon may leave out are null instead. */
 type Complete<Value> = {
@@ -39,7 +39,10 @@ type Complete<Value> = {
     : Value[Key]
 }
 
-export type PathStats = Omit<Complete<Addon.PathStats>, 'kind'> & { kind: PathKind }
+export type PathStats = Omit<Complete<Addon.PathStats>, 'kind' | 'local'> & {
+  kind: PathKind
+  local: string | null
+}
 export type PeerStats = Omit<Complete<Addon.PeerStats>, 'paths' | 'state'> & {
   state: PeerState
   paths: PathStats[]
@@ -76,7 +79,7 @@ function eventOf(event: AddonEvent): NativeEvent {
         handshakeMs: event.handshakeMs ?? null,
       }
     case 'Pong':
-      return { ...event, kind: pathKind(event.kind) }
+      return { ...event, kind: pathKind(event.kind), local: event.local ?? null }
     default:
       return event
   }
@@ -86,6 +89,7 @@ function pathOf(path: Addon.PathStats): PathStats {
   return {
     ...path,
     kind: pathKind(path.kind),
+    local: path.local === '' ? null : path.local,
     interface: path.interface ?? null,
     rttMs: path.rttMs ?? null,
     jitterMs: path.jitterMs ?? null,
@@ -118,11 +122,14 @@ const known: Record<string, { remedy: string; exitCode: ExitCode }> = {
   EPERM: { remedy: 'run as root', exitCode: ExitCode.permission },
   EEXIST: { remedy: 'remove the file first, or name another', exitCode: ExitCode.usage },
   ENOENT: { remedy: 'check the path', exitCode: ExitCode.usage },
+  EKEY: { remedy: 'make one with "whalescale keygen", mode 0600', exitCode: ExitCode.usage },
+  EAEAD: { remedy: 'set aead to "auto"', exitCode: ExitCode.usage },
 }
 
-export function errorOfAddon(error: unknown): WhalescaleError {
+function errorOfAddon(error: unknown): WhalescaleError {
   const message = messageOf(error)
-  const [, code = 'AddonFailure', text = message] = /^([A-Z][A-Za-z0-9]+): (.*)$/s.exec(message) ?? []
+  const [, code = 'AddonFailure', text = message] =
+    /^([A-Z][A-Za-z0-9]+): (.*)$/s.exec(message) ?? []
   return new WhalescaleError(text, { code, cause: error, ...known[code] })
 }
 
@@ -135,7 +142,7 @@ function translated<Result>(call: () => Result): Result {
 }
 
 /** Wraps what the built file exports. */
-export function nativeOf(addon: typeof Addon): Native {
+function nativeOf(addon: typeof Addon): Native {
   return {
     open: (config, onEvents) =>
       translated(() =>

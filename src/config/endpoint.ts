@@ -8,7 +8,8 @@ export type Endpoint = {
 }
 
 /** RFC 1123 section 2.1 labels, at most 253 characters in all (RFC 1035 section 2.3.4). */
-const hostname = /^(?=.{1,253}$)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)*[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/i
+const hostname =
+  /^(?=.{1,253}$)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)*[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/i
 
 /** Parses one endpoint; undefined when the text is none. */
 export function parseEndpoint(text: string): Endpoint | undefined {

@@ -4,6 +4,8 @@ import type * as z from 'zod/mini'
 import { ExitCode, WhalescaleError, messageOf, systemCode } from '../errors.js'
 import { configOf } from './config.js'
 import type { Config } from './config.js'
+import { ConfigError } from './error.js'
+import type { ConfigProblem } from './error.js'
 import { problemsBetween } from './rules.js'
 import type { Problem } from './rules.js'
 import { fileSchema, tables } from './schema.js'
@@ -11,33 +13,14 @@ import { openSecret } from './secret.js'
 import { TomlSyntaxError, readToml } from './toml.js'
 import type { KeyPath, Toml } from './toml.js'
 
-/** A configuration of 4096 peers with 256 prefixes each stays below; anything above is a mistake. */
-const largestFile = 16 * 1024 * 1024
+/** 4096 peers of 1 KiB each; a larger file is a mistake. */
+const largestFile = 4 * 1024 * 1024
+
+/** sockaddr_un.sun_path is 108 bytes with its closing zero; the read-only socket adds 3. */
+const longestSocketPath = 104
 
 /** Descriptors of the secrets, by absolute path. */
 export type Secrets = ReadonlyMap<string, number>
-
-export type ConfigProblem = {
-  readonly file: string
-  readonly line: number
-  /** Dotted, as in `peer.0.node_id`; empty when no key is at fault. */
-  readonly key: string
-  readonly what: string
-  readonly remedy: string
-}
-
-/** All that is wrong with a configuration, one line each. */
-export class ConfigError extends WhalescaleError {
-  readonly problems: readonly ConfigProblem[]
-  constructor(problems: readonly ConfigProblem[], exitCode: ExitCode = ExitCode.usage) {
-    super(problems.map(lineOfProblem).join('\n'), { code: 'BadConfig', exitCode })
-    this.problems = problems
-  }
-}
-
-function lineOfProblem({ file, line, key, what, remedy }: ConfigProblem): string {
-  return `${file}:${line}: ${key === '' ? '' : `${key}: `}${what}; ${remedy}`
-}
 
 const keyOf = (path: KeyPath): string => path.map(String).join('.')
 
@@ -74,7 +57,9 @@ function problemsOfIssue(issue: z.core.$ZodIssue, value: unknown): Problem[] {
   }
   if (issue.code === 'custom') {
     const remedy: unknown = issue.params?.['remedy']
-    return [{ path, what: issue.message, remedy: typeof remedy === 'string' ? remedy : 'correct it' }]
+    return [
+      { path, what: issue.message, remedy: typeof remedy === 'string' ? remedy : 'correct it' },
+    ]
   }
   return [{ path, what: `${typeName(found)} does not fit here`, remedy: expectation(issue) }]
 }
@@ -108,14 +93,23 @@ export function parseConfig(text: string, file: string): { config: Config; toml:
   } catch (error) {
     if (!(error instanceof TomlSyntaxError)) throw error
     const { line } = error
-    throw new ConfigError([{ file, line, key: '', what: error.message, remedy: 'correct the TOML' }])
+    throw new ConfigError([
+      { file, line, key: '', what: error.message, remedy: 'correct the TOML' },
+    ])
   }
   const parsed = fileSchema.safeParse(toml.value)
   const problems = parsed.success
     ? problemsBetween(parsed.data)
     : parsed.error.issues.flatMap((issue) => problemsOfIssue(issue, toml.value))
   if (problems.length > 0) throw new ConfigError(located(problems, toml, file))
-  return { config: configOf(fileSchema.parse(toml.value), file), toml }
+  const config = configOf(fileSchema.parse(toml.value), file)
+  if (Buffer.byteLength(config.controlSocket) > longestSocketPath) {
+    const path = ['node', 'control_socket']
+    const what = `${config.controlSocket} is too long for a socket`
+    const remedy = `name one of at most ${longestSocketPath} bytes in all`
+    throw new ConfigError(located([{ path, what, remedy }], toml, file))
+  }
+  return { config, toml }
 }
 
 function located(problems: readonly Problem[], toml: Toml, file: string): ConfigProblem[] {
@@ -147,16 +141,15 @@ export function readConfigText(file: string): string {
 }
 
 /**
- * Opens the private key and every preshared key that a configuration names.
+ * Opens every preshared key that a configuration names, and the private key unless told otherwise.
  * @throws ConfigError naming every file that is missing or open to others; nothing stays open then
  */
-export function openSecrets(config: Config, toml: Toml): Secrets {
-  const wanted: [path: KeyPath, file: string][] = [
-    [['node', 'private_key_file'], config.privateKeyFile],
-    ...config.peers.flatMap(({ presharedKeyFile }, index): [KeyPath, string][] =>
-      presharedKeyFile === null ? [] : [[['peer', index, 'preshared_key_file'], presharedKeyFile]],
-    ),
-  ]
+export function openSecrets(config: Config, toml: Toml, which: 'all' | 'preshared'): Secrets {
+  const preshared = config.peers.flatMap(({ presharedKeyFile }, index): [KeyPath, string][] =>
+    presharedKeyFile === null ? [] : [[['peer', index, 'preshared_key_file'], presharedKeyFile]],
+  )
+  const own: [KeyPath, string] = [['node', 'private_key_file'], config.privateKeyFile]
+  const wanted = which === 'all' ? [own, ...preshared] : preshared
   const secrets = new Map<string, number>()
   const problems: Problem[] = []
   let denied = false

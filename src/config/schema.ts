@@ -11,8 +11,6 @@ import { parsePrefix } from './prefix.js'
 
 /** IFNAMSIZ is 16 with its closing zero (linux/if.h). */
 const longestInterfaceName = 15
-/** sockaddr_un.sun_path is 108 bytes with its closing zero; the read-only socket adds 3. */
-const longestSocketPath = 104
 /** IPv6 needs 1280 (RFC 8200 section 5), and every node has an IPv6 overlay address. */
 const smallestMtu = 1280
 /** The longest UDP payload over IPv4 (65507), less the 32 bytes around a sealed packet, in 16s. */
@@ -91,15 +89,6 @@ const path = text((value) =>
     : undefined,
 )
 
-const socketPath = text((value) =>
-  value !== '' && !value.includes('\0') && Buffer.byteLength(value) <= longestSocketPath
-    ? undefined
-    : {
-        what: `${shown(value)} is no path for a socket`,
-        remedy: `use at most ${longestSocketPath} bytes`,
-      },
-)
-
 const name = text((value) =>
   /^[\w.-]{1,63}$/.test(value)
     ? undefined
@@ -144,7 +133,7 @@ const node = z.strictObject({
     'directory for what must outlive a restart, mode 0700',
   ),
   control_socket: described(
-    z._default(socketPath, '/run/whalescale/whalescale.sock'),
+    z._default(path, '/run/whalescale/whalescale.sock'),
     'socket of the local API, mode 0600; a read-only one, mode 0660, is beside it with `.ro` added',
   ),
 })
@@ -202,4 +191,9 @@ export const fileSchema = z.strictObject({
 export type ConfigFile = z.infer<typeof fileSchema>
 
 /** The tables of the file in the order of the README: heading and schema. */
-export const tables = { '[node]': node, '[paths]': paths, '[multipath]': multipath, '[[peer]]': peer }
+export const tables = {
+  '[node]': node,
+  '[paths]': paths,
+  '[multipath]': multipath,
+  '[[peer]]': peer,
+}

@@ -17,7 +17,9 @@ export function openSecret(path: string): { readonly fd: number } | { readonly r
   const shown = `0${(mode & 0o777).toString(8)}`
   if ((mode & constants.S_IFMT) !== constants.S_IFREG) {
     closeSync(fd)
-    return { refusal: { what: `${path} is not a regular file`, remedy: 'name the key file itself' } }
+    return {
+      refusal: { what: `${path} is not a regular file`, remedy: 'name the key file itself' },
+    }
   }
   if ((mode & 0o077) !== 0) {
     closeSync(fd)
@@ -31,10 +33,17 @@ function refusalOf(path: string, code: string | undefined): Refusal {
   switch (code) {
     case 'ENOENT':
     case 'ENOTDIR':
-      return { what: `${path} does not exist`, remedy: `make it with: whalescale keygen --out ${path}` }
+      return {
+        what: `${path} does not exist`,
+        remedy: `make it with: whalescale keygen --out ${path}`,
+      }
     case 'EACCES':
     case 'EPERM':
-      return { what: `${path} may not be read`, remedy: 'run as its owner or as root', denied: true }
+      return {
+        what: `${path} may not be read`,
+        remedy: 'run as its owner or as root',
+        denied: true,
+      }
     default:
       return { what: `${path} cannot be opened (${code ?? 'unknown error'})`, remedy: 'check it' }
   }

@@ -21,6 +21,7 @@ import type { PathsView, PeersView, Snapshot, StatusView } from './views.js'
 /** What was opened before the agent runs, with more rights than it keeps. */
 export type Resources = {
   readonly tun: Tun
+  /** The addon takes it over. */
   readonly keyFd: number
   /** Descriptors of preshared keys by absolute path; they stay open as long as the agent runs. */
   readonly presharedKeys: ReadonlyMap<string, number>
@@ -142,6 +143,8 @@ export class Agent {
     const { removed, upserted } = peerChanges(this.#config, config)
     const before = this.#presharedKeys
     this.#presharedKeys = presharedKeys
+    // What was looked up belongs to the old endpoints; the resolver tells again.
+    for (const { id } of upserted) this.#resolved.delete(id)
     try {
       this.#surroundings.native.apply([
         ...removed.map(({ id }) => ({ type: 'RemovePeer' as const, id })),
@@ -186,7 +189,8 @@ export class Agent {
     const { native, log } = this.#surroundings
     const { name } = peer
     for (const host of resolved.failed) log.warn({ peer: name, host }, 'name has no address yet')
-    for (const host of resolved.looping) log.warn({ peer: name, host }, 'endpoint lies in the tunnel')
+    for (const host of resolved.looping)
+      log.warn({ peer: name, host }, 'endpoint lies in the tunnel')
     this.#resolved.set(peer.id, resolved.endpoints)
     try {
       native.apply([this.#peerCommand(peer)])
@@ -210,7 +214,9 @@ export class Agent {
 
   #peerCommand(peer: PeerConfig): ReturnType<typeof peerCommand> {
     const endpoints = this.#resolved.get(peer.id) ?? peer.endpoints.filter(isLiteral)
-    return peerCommand(peer, endpoints, this.#presharedKeys)
+    const file = peer.presharedKeyFile
+    const presharedKey = file === null ? undefined : this.#presharedKeys.get(file)
+    return peerCommand(peer, endpoints, presharedKey)
   }
 
   #refuseSelf(config: Config): void {
@@ -236,13 +242,16 @@ export class Agent {
     }
   }
 
+  #nameOf(peerId: string): string {
+    return this.#config.peers.find(({ id }) => id === peerId)?.name ?? peerId
+  }
+
   #handle(event: NativeEvent): void {
     const { log, storeTimestamp } = this.#surroundings
     switch (event.type) {
       case 'Peer': {
-        const peer = this.#config.peers.find(({ id }) => id === event.id)?.name ?? event.id
-        const { endpoint, handshakeMs } = event
-        log.info({ peer, endpoint, handshakeMs }, event.state)
+        const { id, endpoint, handshakeMs } = event
+        log.info({ peer: this.#nameOf(id), endpoint, handshakeMs }, event.state)
         return
       }
       case 'Timestamp':
@@ -255,6 +264,9 @@ export class Agent {
       case 'Pong':
       case 'PingTimeout':
         this.#pings.settle(event)
+        return
+      case 'Restarted':
+        log.info({ peer: this.#nameOf(event.id) }, 'peer has restarted')
         return
       case 'Mtu':
         log.info({ innerMtu: event.innerMtu }, 'inner MTU changed')

@@ -8,9 +8,6 @@ import type { Command } from '../native.js'
 /** The overlay is one fixed /48: with that length the kernel routes all of it to the device. */
 const overlayLength = 48
 
-/** Descriptors of preshared keys by absolute path. */
-export type PresharedKeys = ReadonlyMap<string, number>
-
 /** Addresses and routes of the device. Routes that an address implies are left to the kernel. */
 export function linkCommand(config: Config, overlayIpv6: string): Command {
   const addresses = [...config.addresses, `${overlayIpv6}/${overlayLength}`]
@@ -23,15 +20,16 @@ export function linkCommand(config: Config, overlayIpv6: string): Command {
   return { type: 'Link', addresses, routes }
 }
 
-/** @param endpoints those that are known as addresses now */
+/**
+ * @param endpoints those that are known as addresses now
+ * @param presharedKeyFd descriptor of the preshared key, which the addon reads at once
+ */
 export function peerCommand(
   peer: PeerConfig,
   endpoints: readonly Endpoint[],
-  presharedKeys: PresharedKeys,
+  presharedKeyFd?: number,
 ): Command {
-  const { presharedKeyFile, nodeId, persistentKeepaliveS } = peer
-  const presharedKeyFd =
-    presharedKeyFile === null ? undefined : presharedKeys.get(presharedKeyFile)
+  const { nodeId, persistentKeepaliveS } = peer
   return {
     type: 'Peer',
     id: peer.id,
@@ -76,8 +74,7 @@ export function peerChanges(before: Config, after: Config): PeerChanges {
     // A preshared key may have changed in its file, which the configuration does not show.
     upserted: after.peers.filter(
       (peer) =>
-        peer.presharedKeyFile !== null ||
-        JSON.stringify(old.get(peer.id)) !== JSON.stringify(peer),
+        peer.presharedKeyFile !== null || JSON.stringify(old.get(peer.id)) !== JSON.stringify(peer),
     ),
   }
 }

@@ -4,7 +4,7 @@ import type { NativeEvent, PathKind } from '../native.js'
 export type PingReply = {
   readonly rttMs: number
   readonly kind: PathKind
-  readonly local: string
+  readonly local: string | null
   readonly remote: string
 }
 

@@ -16,6 +16,9 @@ const PR_SET_NO_NEW_PRIVS = 38
 /** Ports below this need CAP_NET_BIND_SERVICE (ip_unprivileged_port_start, by default). */
 const firstFreePort = 1024
 
+/** Node marks even these to be closed on execution (uv_disable_stdio_inheritance). */
+const standardStreams = [0, 1, 2]
+
 export type CapabilitySets = {
   readonly effective: bigint
   readonly permitted: bigint
@@ -80,7 +83,7 @@ export async function reexecuteWith(
     // What is not inheritable cannot be ambient either; as root only the bounding set counts then.
     libc.capset(sets.effective, sets.permitted, sets.inheritable & needed)
     libc.prctl(PR_SET_NO_NEW_PRIVS, 1)
-    for (const fd of inherited) libc.keepAcrossExec(fd)
+    for (const fd of [...standardStreams, ...inherited]) libc.keepAcrossExec(fd)
   } catch (error) {
     throw new WhalescaleError(`root cannot be given up: ${messageOf(error)}`, {
       code: 'PrivilegesKept',

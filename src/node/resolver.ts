@@ -40,7 +40,8 @@ export async function resolveEndpoints(
       return addresses.slice(0, mostAddresses).flatMap((host) => {
         const address = parsePrefix(host)
         if (address === undefined) return []
-        if (!inside.some((prefix) => contains(prefix, address))) return [{ host, port: endpoint.port }]
+        if (!inside.some((prefix) => contains(prefix, address)))
+          return [{ host, port: endpoint.port }]
         looping.push(host)
         return []
       })

@@ -3,7 +3,15 @@
  * is not newer than the last it saw (WireGuard whitepaper section 5.1), even if our clock went back.
  * The file is whole at any instant, also after kill -9.
  */
-import { closeSync, fsyncSync, mkdirSync, openSync, readFileSync, renameSync, writeSync } from 'node:fs'
+import {
+  closeSync,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  writeSync,
+} from 'node:fs'
 import { dirname, join } from 'node:path'
 import { WhalescaleError, messageOf, systemCode } from '../errors.js'
 

@@ -35,6 +35,18 @@ unsafe extern "C" {
         stride: usize,
         verdicts: *mut bool,
     );
+    #[cfg(test)]
+    fn whalescale_mb_message(
+        manager: *mut c_void,
+        key: *const u8,
+        nonce: *const u8,
+        aad: *const u8,
+        aad_len: usize,
+        seal: bool,
+        payload: *mut u8,
+        len: usize,
+        tag: *mut u8,
+    ) -> bool;
 }
 
 /// Proof that the library is open, fits this CPU, and agrees with ring.
@@ -188,4 +200,36 @@ impl AeadKey for IpsecMbKey {
             self.fallback.open_run(counters, run, stride, verdicts);
         }
     }
+}
+
+/// Ciphers one message in place, either way, and returns its tag: the form of published vectors.
+#[cfg(test)]
+pub(super) fn message(
+    key: &[u8; 32],
+    nonce: &[u8; 12],
+    aad: &[u8],
+    seal: bool,
+    text: &mut [u8],
+) -> [u8; TAG_LEN] {
+    let mut tag = [0; TAG_LEN];
+    let done = with_manager(|manager| {
+        let (key, nonce, aad_start) = (key.as_ptr(), nonce.as_ptr(), aad.as_ptr());
+        let (start, len, tag) = (text.as_mut_ptr(), text.len(), tag.as_mut_ptr());
+        // SAFETY: everything is live for the call and as long as said.
+        unsafe {
+            whalescale_mb_message(
+                manager,
+                key,
+                nonce,
+                aad_start,
+                aad.len(),
+                seal,
+                start,
+                len,
+                tag,
+            )
+        }
+    });
+    assert_eq!(done, Some(true));
+    tag
 }

@@ -1,4 +1,6 @@
 //! ChaCha20-Poly1305 by ring: works everywhere, one datagram at a time.
+//!
+//! aws-lc-rs was measured within 3 % of it at every size, and needs a C toolchain for much more code.
 
 use std::mem::{MaybeUninit, needs_drop};
 

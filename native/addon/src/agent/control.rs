@@ -104,6 +104,7 @@ impl Started {
         let (receiver_reports, from_receiver) = RingBuffer::new(REPORTS);
         let bells = Arc::new(Bells::new()?);
         let transmit = TransmitThread {
+            backend: Arc::clone(&start.backend),
             sender: Sender::new(Arc::clone(sender_drops)),
             tun: Arc::clone(&tun),
             updates: sender_updates,
@@ -112,6 +113,7 @@ impl Started {
             outlet: Outlet::default(),
         };
         let receive = ReceiveThread {
+            backend: Arc::clone(&start.backend),
             receiver: Receiver::new(verifier, Arc::clone(receiver_drops)),
             inlet: Inlet::new(Arc::clone(&tun)),
             updates: receiver_updates,

@@ -102,7 +102,7 @@ impl Device {
     }
 
     fn bring_up(&mut self, mtu: u16) -> Result<(), DeviceError> {
-        self.netlink.disable_link_local(self.index)?;
+        self.netlink.disable_autoconfiguration(self.index)?;
         let settings = LinkSettings {
             up: Some(true),
             tx_queue_len: Some(QUEUE_LEN),

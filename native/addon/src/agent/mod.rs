@@ -20,7 +20,6 @@ use whalescale_core::handoff::{SocketId, ToReceiver, ToSender};
 use crate::io::poll::EventFd;
 use crate::io::udp::UdpSocket;
 
-
 /// Updates on their way to a packet thread: every peer's key, address and routes at once fit.
 const UPDATES: usize = 4096;
 /// Reports on their way to control: one batch of the receive machine, and then some.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use arrayvec::ArrayVec;
 use rtrb::{Consumer, Producer};
+use whalescale_core::aead::AeadBackend;
 use whalescale_core::drops::{DropCounters, DropReason};
 use whalescale_core::handoff::{Endpoint, FromReceiver, SocketId};
 use whalescale_core::inner::coalesce::{MAX_PIECES, Offload};
@@ -12,6 +13,7 @@ use whalescale_core::inner::segment;
 use whalescale_core::inner::vnet::VnetHeader;
 use whalescale_core::receiver::Receiver;
 
+use crate::aead;
 use crate::io::clock;
 use crate::io::poll::{Interest, Poller};
 use crate::io::tun::{Tun, WriteError};
@@ -20,6 +22,7 @@ use crate::io::udp::RecvArena;
 use super::{Bells, ReceiverUpdate, Sockets, Update};
 
 pub(super) struct ReceiveThread {
+    pub backend: Arc<dyn AeadBackend>,
     pub receiver: Receiver,
     pub inlet: Inlet,
     pub updates: Consumer<ReceiverUpdate>,
@@ -31,6 +34,7 @@ pub(super) struct ReceiveThread {
 
 impl ReceiveThread {
     pub(super) fn run(mut self) -> io::Result<()> {
+        aead::warm_up(&*self.backend);
         let mut arena = RecvArena::new();
         let mut poller = Poller::new();
         let bell = poller.add(&self.bells.receive, Interest::Read);

@@ -7,10 +7,12 @@ use std::io::{self, IoSlice};
 use std::sync::Arc;
 
 use rtrb::{Consumer, Producer};
+use whalescale_core::aead::AeadBackend;
 use whalescale_core::handoff::{Endpoint, FromSender};
 use whalescale_core::inner::vnet::{VNET_LEN, VnetHeader};
 use whalescale_core::sender::{Handled, SendError, Sender, Transmit};
 
+use crate::aead;
 use crate::io::clock;
 use crate::io::poll::{Interest, Poller};
 use crate::io::tun::{READ_LEN, Tun};
@@ -22,6 +24,7 @@ use super::{Bells, SenderUpdate, Sockets, Update, socket};
 const REFUSALS: usize = 16;
 
 pub(super) struct TransmitThread {
+    pub backend: Arc<dyn AeadBackend>,
     pub sender: Sender,
     pub tun: Arc<Tun>,
     pub updates: Consumer<SenderUpdate>,
@@ -39,6 +42,7 @@ pub(super) struct Outlet {
 
 impl TransmitThread {
     pub(super) fn run(mut self) -> io::Result<()> {
+        aead::warm_up(&*self.backend);
         let mut buffer = vec![0; READ_LEN].into_boxed_slice();
         let mut poller = Poller::new();
         poller.add(&*self.tun, Interest::Read);

@@ -117,11 +117,14 @@ impl Netlink {
         })
     }
 
-    /// Keeps the kernel from giving the link an IPv6 link-local address, and so from sending router
-    /// solicitations into the tunnel. To be called before the link is set up.
-    pub fn disable_link_local(&mut self, index: u32) -> Result<(), NetlinkError> {
+    /// Keeps the kernel from talking on the link by itself, as on a WireGuard device: no IPv6 link-local
+    /// address, and without IFF_MULTICAST no router solicitation and no multicast report.
+    ///
+    /// To be called before the link is set up. EAFNOSUPPORT where IPv6 is turned off.
+    pub fn disable_autoconfiguration(&mut self, index: u32) -> Result<(), NetlinkError> {
         let mut message = LinkMessage::default();
         message.header.index = index;
+        message.header.change_mask = LinkFlags::Multicast;
         let mode = AfSpecInet6::AddrGenMode(In6AddrGenMode::None);
         message
             .attributes
@@ -130,7 +133,7 @@ impl Netlink {
             )]));
         let request = RouteNetlinkMessage::SetLink(message);
         self.change(request, 0, || {
-            format!("turning off link-local addresses on link {index}")
+            format!("turning off autoconfiguration on link {index}")
         })
     }
 
