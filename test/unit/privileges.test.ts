@@ -14,7 +14,7 @@ const netBindService = 1n << 10n
 type Printed = { statuses: string[]; inherited: string | null; holdsTooMuch: boolean }
 
 function run(port: number, secret: string, wrapper: string[] = []): Printed {
-  const [command = '', ...args] = [...wrapper, process.execPath, fixture, String(port), secret]
+  const [command, ...args] = [...wrapper, process.execPath, fixture, String(port), secret]
   const { stdout, stderr, status } = spawnSync(command, args, { encoding: 'utf8' })
   if (status !== 0) throw new Error(stderr)
   return JSON.parse(stdout) as Printed

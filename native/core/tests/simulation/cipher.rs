@@ -74,7 +74,8 @@ fn nonce(counter: u64) -> Nonce {
 
 impl AeadKey for NaiveKey {
     fn seal_run(&self, first_counter: u64, run: &mut [u8], stride: usize) {
-        for (counter, datagram) in (first_counter..).zip(run.chunks_mut(stride)) {
+        for (n, datagram) in run.chunks_mut(stride).enumerate() {
+            let counter = first_counter + n as u64;
             let (_, rest) = datagram.split_at_mut(HEADER_LEN);
             let (payload, tag) = rest.split_at_mut(rest.len() - TAG_LEN);
             let sealed = self

@@ -74,7 +74,11 @@ fn a_hello_with_another_node_id_is_not_answered() {
     pair.run_for(secs(10));
     assert!(hellos(&pair.a).len() > 3);
     assert!(hellos(&pair.b).is_empty());
-    assert_eq!(pair.b.delivered.len(), 1, "the key is the peer's all the same");
+    assert_eq!(
+        pair.b.delivered.len(),
+        1,
+        "the key is the peer's all the same"
+    );
 }
 
 #[test]
@@ -130,6 +134,9 @@ fn a_hello_of_a_session_that_ended_is_not_repeated_in_the_next() {
     pair.b.forget();
     pair.b_sends(b"B opens the next one");
     pair.run_for(secs(1));
-    assert_eq!(hellos(&pair.a).iter().filter(|(_, reply)| !reply).count(), 0);
+    assert_eq!(
+        hellos(&pair.a).iter().filter(|(_, reply)| !reply).count(),
+        0
+    );
     assert_eq!(hellos(&pair.b).len(), 1);
 }

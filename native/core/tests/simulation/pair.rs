@@ -161,12 +161,9 @@ impl Pair {
             node.receive(delivery.from, &delivery.bytes, now);
         }
         for node in [&mut self.a, &mut self.b] {
-            node.handle_timeout(now);
-            let next = node.control.next_timeout(now.instant);
-            assert!(
-                next.is_none_or(|at| at > now.instant),
-                "a timeout was handled and is still due"
-            );
+            // What a timeout sends may be refused at once and give the search its next step.
+            let rounds = (0..16).take_while(|_| node.handle_timeout(now)).count();
+            assert!(rounds < 16, "a timeout was handled and is still due");
         }
         self.flush();
     }
@@ -250,5 +247,8 @@ pub fn payload(packet: &[u8]) -> &[u8] {
 
 /// The payloads of what a node delivered.
 pub fn payloads(node: &Node) -> Vec<&[u8]> {
-    node.delivered.iter().map(|packet| payload(packet)).collect()
+    node.delivered
+        .iter()
+        .map(|packet| payload(packet))
+        .collect()
 }

@@ -108,7 +108,11 @@ fn nothing_is_opened_after_180_seconds() {
     pair.run_for(ms(1));
     let now = pair.now();
     pair.b.receive(from, &old, now);
-    assert_eq!(pair.b.dropped(DropReason::UnknownIndex), 1, "key not erased");
+    assert_eq!(
+        pair.b.dropped(DropReason::UnknownIndex),
+        1,
+        "key not erased"
+    );
 }
 
 #[test]
@@ -124,12 +128,18 @@ fn the_responder_seals_under_the_old_key_until_the_new_one_was_used() {
         pair.run_for(ms(1));
     }
     let response = pair.b.sent_of_type(2)[0].at;
-    let indices: Vec<(Instant, u32)> = pair.b.sent_of_type(4)
+    let indices: Vec<(Instant, u32)> = pair
+        .b
+        .sent_of_type(4)
         .iter()
         .map(|sent| (sent.at, receiver_index(&sent.bytes)))
         .collect();
     let first = indices[0].1;
-    let switch = indices.iter().find(|(_, index)| *index != first).expect("no switch").0;
+    let switch = indices
+        .iter()
+        .find(|(_, index)| *index != first)
+        .expect("no switch")
+        .0;
     // The response needs 10 ms to A, and A's first packet under the new key 10 ms back.
     assert!(switch - response >= ms(20) && switch - response < ms(23));
 }
@@ -165,11 +175,19 @@ fn rekey_under_load(mut pair: Pair, ordered: bool) {
             .map(|packet| u32::from_be_bytes(payload(packet).try_into().expect("number")))
             .collect();
         if !ordered {
-            assert!(numbers.windows(2).any(|two| two[0] > two[1]), "nothing was reordered");
+            assert!(
+                numbers.windows(2).any(|two| two[0] > two[1]),
+                "nothing was reordered"
+            );
             numbers.sort_unstable();
         }
         let missing = (0..number).filter(|n| numbers.binary_search(n).is_err());
-        assert_eq!(missing.collect::<Vec<_>>(), [0_u32; 0], "{:?}", node.drop_report());
+        assert_eq!(
+            missing.collect::<Vec<_>>(),
+            [0_u32; 0],
+            "{:?}",
+            node.drop_report()
+        );
         assert!(numbers.iter().copied().eq(0..number));
     }
 }
