@@ -292,10 +292,6 @@ fn constants() -> Vec<(String, String)> {
             "constant.inner_mtu_auto_max",
             mtu::INNER_AUTO_MAX.to_string(),
         ),
-        (
-            "constant.inner_mtu_fixed_max",
-            mtu::INNER_FIXED_MAX.to_string(),
-        ),
         ("pmtu.path_of_1400", probed_sizes(1400)),
         ("pmtu.path_of_1333", probed_sizes(1333)),
         ("pmtu.path_of_1280", probed_sizes(1280)),
