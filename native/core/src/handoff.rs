@@ -5,6 +5,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64};
 
 use arrayvec::ArrayVec;
 
@@ -30,6 +31,50 @@ pub struct Endpoint {
     pub remote: SocketAddr,
 }
 
+/// The sending end's number of one of its paths to a peer, 0 to 15; the receiving end is told which
+/// address belongs to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PathId(pub u8);
+
+/// What a path is used for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PathRole {
+    /// It carries its share.
+    Bulk,
+    /// It shares its link with a path that carries: it waits for that one to fail.
+    Standby,
+}
+
+/// How a path does, judged by authenticated data outstanding (design, section 5, Health).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PathHealth {
+    /// What is sent arrives.
+    Healthy,
+    /// What was sent should have been reported by now.
+    Degraded,
+    /// Nothing has been heard for long; probing goes on.
+    Failed,
+}
+
+/// What the send machine measures on a path, for people to see. Zero is "not measured".
+#[derive(Debug, Default)]
+pub struct PathGauge {
+    /// Smoothed round trip, microseconds.
+    pub rtt_us: AtomicU32,
+    /// Variation of the delay, microseconds.
+    pub jitter_us: AtomicU32,
+    /// Lost packets of the last seconds, per million, plus one.
+    pub loss_ppm: AtomicU32,
+    /// Estimated capacity, bytes a second.
+    pub capacity: AtomicU64,
+    /// Time that packets wait in the path's queue, microseconds, plus one.
+    pub queue_us: AtomicU32,
+    /// Bytes sent on it.
+    pub sent_bytes: AtomicU64,
+    /// Share of the peer's packets that it gets, per mille, plus one.
+    pub weight: AtomicU32,
+}
+
 /// Allowed IPs of all peers: where a packet goes, and which sources a peer may use.
 pub type PeerRoutes = Arc<Routes<PeerIndex>>;
 
@@ -50,6 +95,16 @@ pub enum ToSender {
         endpoint: Endpoint,
         inner_mtu: u16,
     },
+    /// Bonded packets may take this path, new or changed.
+    Path {
+        peer: PeerIndex,
+        path: PathId,
+        endpoint: Endpoint,
+        role: PathRole,
+        gauge: Arc<PathGauge>,
+    },
+    /// The path is gone.
+    RemovePath { peer: PeerIndex, path: PathId },
     /// Seal with this key from now on, and send what waited for it.
     Keypair { peer: PeerIndex, key: SendKey },
     /// Nothing more may be sealed for this peer until it has a new key.
@@ -88,6 +143,12 @@ pub enum ToReceiver {
     RemoveKeypair { index: u32 },
     /// The peer's current address; any other one is news.
     Endpoint { peer: PeerIndex, endpoint: Endpoint },
+    /// What the peer sends on its path of this number arrives from here.
+    Path {
+        peer: PeerIndex,
+        path: PathId,
+        endpoint: Endpoint,
+    },
 }
 
 /// The receiving half of a keypair.
@@ -115,6 +176,12 @@ pub enum FromSender {
     NeedKey(PeerIndex),
     /// The key is due for renewal.
     KeyAged(PeerIndex),
+    /// How a bonded path does, when that changes.
+    PathHealth {
+        peer: PeerIndex,
+        path: PathId,
+        health: PathHealth,
+    },
     /// A datagram of this many bytes does not fit the path.
     TooBig {
         peer: PeerIndex,

@@ -94,6 +94,7 @@ impl Receiver {
             ToReceiver::RemoveKeypair { index } => {
                 self.keys.remove(&index);
             }
+            ToReceiver::Path { .. } => {}
             ToReceiver::Endpoint { peer, endpoint } => {
                 self.address(peer).current = Some(endpoint);
             }

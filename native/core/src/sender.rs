@@ -397,6 +397,7 @@ impl Sender {
                 }
                 self.release_staged(peer, now, &mut emit);
             }
+            ToSender::Path { .. } | ToSender::RemovePath { .. } => {}
             ToSender::Keypair { peer, key } => self.install(peer, key, now, &mut emit),
             ToSender::ForgetKey(peer) => {
                 self.flush(now, &mut emit);

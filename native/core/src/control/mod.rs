@@ -232,6 +232,7 @@ impl Control {
     pub fn handle_sender(&mut self, report: FromSender, now: Now) {
         match report {
             FromSender::NeedKey(peer) | FromSender::KeyAged(peer) => self.initiate(peer, now),
+            FromSender::PathHealth { .. } => {}
             FromSender::TooBig {
                 peer,
                 endpoint,
