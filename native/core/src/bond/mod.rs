@@ -4,6 +4,10 @@
 //! sends them along a path, and stay in a ring until the other end has them. Inbound, each path's
 //! arrivals are noted and reported back, and a reordering buffer restores the order.
 
+pub mod arrivals;
 pub mod feedback;
-
+pub mod reorder;
 pub mod shim;
+
+mod recent;
+mod sequences;
