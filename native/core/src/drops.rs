@@ -37,6 +37,10 @@ drop_reasons! {
     PathTooSmall => "outPathTooSmall",
     /// Outbound: the network refused the datagram.
     SendFailed => "outSendFailed",
+    /// Outbound: the bond's queue was full.
+    QueueFull => "outQueueFull",
+    /// Outbound: the bond's queue was too slow; CoDel tells the flow to slow down.
+    QueueDelay => "outQueueDelay",
     /// Inbound: not a datagram of the protocol.
     Malformed => "inMalformed",
     /// Inbound: a handshake message with a wrong mac1.
@@ -55,6 +59,8 @@ drop_reasons! {
     Forged => "inForged",
     /// Inbound: seen before.
     Replayed => "inReplayed",
+    /// Inbound: the second copy of a repaired or duplicated packet; as it should be.
+    SecondCopy => "inSecondCopy",
     /// Inbound: older than the replay window.
     TooOld => "inTooOld",
     /// Inbound: authentic, but neither IP nor a frame.

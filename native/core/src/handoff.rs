@@ -6,11 +6,13 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64};
+use std::time::Duration;
 
 use arrayvec::ArrayVec;
 
 use crate::activity::Activity;
 use crate::aead::AeadKey;
+use crate::bond::feedback::Feedback;
 use crate::routes::Routes;
 use crate::time::Instant;
 
@@ -143,6 +145,14 @@ pub enum ToReceiver {
     RemoveKeypair { index: u32 },
     /// The peer's current address; any other one is news.
     Endpoint { peer: PeerIndex, endpoint: Endpoint },
+    /// The peer was restarted: what it sends is numbered from the beginning.
+    Restarted(PeerIndex),
+    /// Round trips of the peer's best and slowest path, for the patience with what is missing.
+    RoundTrips {
+        peer: PeerIndex,
+        best: Duration,
+        slowest: Duration,
+    },
     /// What the peer sends on its path of this number arrives from here.
     Path {
         peer: PeerIndex,
@@ -167,6 +177,19 @@ pub struct ReceiveKey {
     pub initiator: bool,
     /// Whether the peer speaks Whalescale's frames, or only bare WireGuard.
     pub frames: bool,
+}
+
+/// From the receive machine to the send machine of the same peer.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Crossing {
+    /// The other end says what has arrived of ours.
+    Feedback { peer: PeerIndex, feedback: Feedback },
+    /// Tell the other end what has arrived of its: on the two best paths, or on all.
+    Report {
+        peer: PeerIndex,
+        frame: Vec<u8>,
+        everywhere: bool,
+    },
 }
 
 /// From the send machine to control.

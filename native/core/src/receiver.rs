@@ -17,10 +17,13 @@ use std::sync::Arc;
 use arrayvec::ArrayVec;
 
 use crate::aead::{HEADER_LEN, TAG_LEN};
+use crate::bond::feedback::Feedback;
+use crate::bond::receive::Inbound;
+use crate::bond::shim::{SHIM_LEN, Shim};
 use crate::constants::{limits, protocol};
 use crate::drops::{DropCounters, DropReason};
 use crate::handoff::{
-    Endpoint, FromReceiver, HandshakeBytes, PeerIndex, PeerRoutes, ReceiveKey, ToReceiver,
+    Crossing, Endpoint, FromReceiver, HandshakeBytes, PeerIndex, PeerRoutes, ReceiveKey, ToReceiver,
 };
 use crate::handshake::mac::MacVerifier;
 use crate::inner::coalesce::{self, Offload};
@@ -54,6 +57,10 @@ pub struct Receiver {
     keys: BTreeMap<u32, Key>,
     addresses: Vec<Address>,
     packets: Vec<Range<usize>>,
+    bonds: BTreeMap<PeerIndex, Inbound>,
+    /// Packets that bonds let go, one after the other, and where each is.
+    released: Released,
+    crossings: Vec<Crossing>,
     reports: Vec<FromReceiver>,
     drops: Arc<DropCounters>,
 }
@@ -72,6 +79,9 @@ impl Receiver {
             keys: BTreeMap::new(),
             addresses: Vec::new(),
             packets: Vec::with_capacity(PACKETS),
+            bonds: BTreeMap::new(),
+            released: Released::default(),
+            crossings: Vec::new(),
             reports: Vec::with_capacity(REPORTS),
             drops,
         }
@@ -94,11 +104,25 @@ impl Receiver {
             ToReceiver::RemoveKeypair { index } => {
                 self.keys.remove(&index);
             }
-            ToReceiver::Path { .. } => {}
+            ToReceiver::Path {
+                peer,
+                path,
+                endpoint,
+            } => self.bond(peer).bind(path, endpoint),
+            ToReceiver::Restarted(peer) => self.bond(peer).restart(),
+            ToReceiver::RoundTrips {
+                peer,
+                best,
+                slowest,
+            } => self.bond(peer).set_rtt(best, slowest),
             ToReceiver::Endpoint { peer, endpoint } => {
                 self.address(peer).current = Some(endpoint);
             }
         }
+    }
+
+    fn bond(&mut self, peer: PeerIndex) -> &mut Inbound {
+        self.bonds.entry(peer).or_insert_with(Inbound::new)
     }
 
     fn address(&mut self, peer: PeerIndex) -> &mut Address {
@@ -156,7 +180,15 @@ impl Receiver {
             let datagram = end..(end + stride).min(at.end);
             end = datagram.end;
             if let Err(reason) = key.admit(counter, authentic) {
-                self.drops.count(reason);
+                let copied = reason == DropReason::Replayed && key.info.frames;
+                let payload = arena.get(payload_of(&datagram)).filter(|_| copied);
+                if let Some((shim, _)) = payload.and_then(Shim::parse) {
+                    let bond = self.bonds.entry(key.info.peer).or_insert_with(Inbound::new);
+                    bond.take_copy(&shim, datagram.len(), from, now);
+                    self.drops.count(DropReason::SecondCopy);
+                } else {
+                    self.drops.count(reason);
+                }
                 continue;
             }
             seen.count(datagram.len(), counter);
@@ -172,6 +204,20 @@ impl Receiver {
                     self.packets.push(range);
                 }
                 Ok(Accepted::Keepalive) => {}
+                Ok(Accepted::Bonded(shim, inner)) => {
+                    seen.data = true;
+                    let bond = self.bonds.entry(key.info.peer).or_insert_with(Inbound::new);
+                    let inner = arena.get(inner).unwrap_or_default();
+                    let released = &mut self.released;
+                    let mut deliver = |packet: &[u8]| released.push(packet);
+                    bond.take(&shim, inner, datagram.len(), from, now, &mut deliver);
+                }
+                Ok(Accepted::Feedback(feedback)) => {
+                    if self.crossings.len() < REPORTS {
+                        let peer = key.info.peer;
+                        self.crossings.push(Crossing::Feedback { peer, feedback });
+                    }
+                }
                 Ok(Accepted::Frame(plaintext)) => {
                     let (peer, datagram) = (key.info.peer, datagram.len());
                     let frame = FromReceiver::Frame {
@@ -234,10 +280,44 @@ impl Receiver {
         offload: Offload,
         write: impl FnMut(&VnetHeader, &[IoSlice<'_>]),
     ) {
+        let mut write = write;
         if !self.packets.is_empty() {
-            coalesce::coalesce(arena, &self.packets, offload, write);
+            coalesce::coalesce(arena, &self.packets, offload, &mut write);
             self.packets.clear();
         }
+        let Released { bytes, packets } = &mut self.released;
+        if !packets.is_empty() {
+            coalesce::coalesce(bytes, packets, offload, &mut write);
+            packets.clear();
+            bytes.clear();
+        }
+    }
+
+    /// When [`Self::handle_timeout`] is due.
+    pub fn next_timeout(&self) -> Option<Instant> {
+        self.bonds.values().filter_map(Inbound::next_deadline).min()
+    }
+
+    /// Gives up on packets that are overdue and makes the feedback that is due; call
+    /// [`Self::deliver`] and [`Self::take_crossings`] after.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        for (peer, bond) in &mut self.bonds {
+            let released = &mut self.released;
+            bond.expire(now, &mut |packet: &[u8]| released.push(packet));
+            if let Some((frame, everywhere)) = bond.feedback(now) {
+                let peer = *peer;
+                self.crossings.push(Crossing::Report {
+                    peer,
+                    frame,
+                    everywhere,
+                });
+            }
+        }
+    }
+
+    /// What the send machine should hear of, in order.
+    pub fn take_crossings(&mut self) -> impl Iterator<Item = Crossing> + '_ {
+        self.crossings.drain(..)
     }
 }
 
@@ -337,7 +417,24 @@ type Opened = std::iter::Zip<
     std::array::IntoIter<bool, { limits::RECEIVED_DATAGRAMS }>,
 >;
 
+/// Packets in one piece of memory, to be joined into super-packets.
+#[derive(Default)]
+struct Released {
+    bytes: Vec<u8>,
+    packets: Vec<Range<usize>>,
+}
+
+impl Released {
+    fn push(&mut self, packet: &[u8]) {
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(packet);
+        self.packets.push(start..self.bytes.len());
+    }
+}
+
 enum Accepted {
+    Bonded(Shim, Range<usize>),
+    Feedback(Feedback),
     Packet(Range<usize>),
     Frame(Vec<u8>),
     Keepalive,
@@ -351,21 +448,25 @@ fn accept(
     routes: Option<&PeerRoutes>,
     allowed: &mut Option<IpAddr>,
 ) -> Result<Accepted, DropReason> {
-    let at = datagram.start + HEADER_LEN..datagram.end - TAG_LEN;
+    let at = payload_of(datagram);
     let plaintext = arena.get(at.clone()).ok_or(DropReason::BadPlaintext)?;
     match plaintext.first() {
         None => Ok(Accepted::Keepalive),
         Some(first) if matches!(first >> 4, 4 | 6) => {
-            let len = ip::total_len(plaintext).ok_or(DropReason::BadPlaintext)?;
-            let source = ip::source(plaintext).ok_or(DropReason::BadPlaintext)?;
-            if *allowed != Some(source) {
-                let owner = routes.and_then(|routes| routes.lookup(source));
-                if owner != Some(key.peer) {
-                    return Err(DropReason::WrongSource);
-                }
-                *allowed = Some(source);
-            }
+            let len = inner_len(plaintext, key, routes, allowed)?;
             Ok(Accepted::Packet(at.start..at.start + len))
+        }
+        Some(first) if key.frames && first >> 4 == 8 => {
+            let (shim, inner) = Shim::parse(plaintext).ok_or(DropReason::BadPlaintext)?;
+            let len = inner_len(inner, key, routes, allowed)?;
+            let start = at.start + SHIM_LEN;
+            Ok(Accepted::Bonded(shim, start..start + len))
+        }
+        Some(_) if key.frames && Feedback::in_frame(plaintext).is_some() => {
+            let feedback = Feedback::in_frame(plaintext).and_then(Result::ok);
+            feedback
+                .map(Accepted::Feedback)
+                .ok_or(DropReason::BadPlaintext)
         }
         Some(_) if key.frames => match frame::parse(plaintext) {
             Ok(Plaintext::Frame(_)) => Ok(Accepted::Frame(plaintext.to_vec())),
@@ -374,6 +475,30 @@ fn accept(
         },
         Some(_) => Err(DropReason::BadPlaintext),
     }
+}
+
+/// Length of the inner packet, without padding, if its source is one of the peer's.
+fn inner_len(
+    packet: &[u8],
+    key: &ReceiveKey,
+    routes: Option<&PeerRoutes>,
+    allowed: &mut Option<IpAddr>,
+) -> Result<usize, DropReason> {
+    let len = ip::total_len(packet).ok_or(DropReason::BadPlaintext)?;
+    let source = ip::source(packet).ok_or(DropReason::BadPlaintext)?;
+    if *allowed != Some(source) {
+        let owner = routes.and_then(|routes| routes.lookup(source));
+        if owner != Some(key.peer) {
+            return Err(DropReason::WrongSource);
+        }
+        *allowed = Some(source);
+    }
+    Ok(len)
+}
+
+/// Where the plaintext of an authentic datagram is.
+fn payload_of(datagram: &Range<usize>) -> Range<usize> {
+    datagram.start + HEADER_LEN..datagram.end - TAG_LEN
 }
 
 fn push_report(

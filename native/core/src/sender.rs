@@ -14,9 +14,11 @@ use arrayvec::ArrayVec;
 
 use crate::activity::Activity;
 use crate::aead::{HEADER_LEN, TAG_LEN};
+use crate::bond::schedule::Policy;
+use crate::bond::transmit::{Bond, Sealer};
 use crate::constants::{limits, mtu, protocol};
 use crate::drops::{DropCounters, DropReason};
-use crate::handoff::{Endpoint, FromSender, PeerIndex, PeerRoutes, SendKey, ToSender};
+use crate::handoff::{Crossing, Endpoint, FromSender, PeerIndex, PeerRoutes, SendKey, ToSender};
 use crate::inner::segment::{self, Segmenter};
 use crate::inner::vnet::VnetHeader;
 use crate::inner::{ip, too_big};
@@ -79,6 +81,8 @@ struct Peer {
     endpoint: Option<Endpoint>,
     inner_mtu: u16,
     staging: Staging,
+    /// Several paths at once, once there are any.
+    bond: Option<Box<Bond>>,
     /// When control was last asked for a new key.
     asked: Option<Instant>,
 }
@@ -105,11 +109,12 @@ pub struct Sender {
     runs: ArrayVec<Run, { limits::RUNS }>,
     reports: ArrayVec<FromSender, { limits::RUNS }>,
     drops: Arc<DropCounters>,
+    policy: Policy,
 }
 
 impl Sender {
-    /// A machine without peers or routes.
-    pub fn new(drops: Arc<DropCounters>) -> Self {
+    /// A machine without peers or routes, that spreads packets over paths by `policy`.
+    pub fn new(drops: Arc<DropCounters>, policy: Policy) -> Self {
         Self {
             routes: None,
             peers: Vec::new(),
@@ -118,6 +123,7 @@ impl Sender {
             runs: ArrayVec::new(),
             reports: ArrayVec::new(),
             drops,
+            policy,
         }
     }
 
@@ -195,6 +201,15 @@ impl Sender {
             return Ok(());
         };
         let inner_mtu = usize::from(peer.inner_mtu);
+        if let Some(bond) = peer.bond.as_mut().filter(|bond| bond.is_active(now)) {
+            for n in 0..segmenter.count() {
+                let len = segmenter.len_of(n);
+                bond.push(len, now, &self.drops, |inner| {
+                    segmenter.write(packet, n, inner)
+                });
+            }
+            return Ok(());
+        }
         self.write_segments(index, endpoint, inner_mtu, &segmenter, packet)
     }
 
@@ -207,13 +222,8 @@ impl Sender {
         segmenter: &Segmenter,
         packet: &[u8],
     ) -> Result<(), DropReason> {
-        let last = segmenter.count().saturating_sub(1);
         for n in 0..segmenter.count() {
-            let len = if n == last {
-                segmenter.last_len()
-            } else {
-                segmenter.segment_len()
-            };
+            let len = segmenter.len_of(n);
             let payload = self
                 .append(peer, endpoint, padded(len, inner_mtu), true)
                 .ok_or(DropReason::BadOffload)?;
@@ -295,6 +305,7 @@ impl Sender {
             }
         }
         self.used = 0;
+        self.pump(now, &mut emit);
     }
 
     fn seal(&mut self, run: &Run, now: Instant) -> Result<(), DropReason> {
@@ -322,6 +333,80 @@ impl Sender {
             self.report(run.peer, FromSender::KeyAged(run.peer), now);
         }
         Ok(())
+    }
+
+    /// Sends what bonds may send now.
+    fn pump(&mut self, now: Instant, emit: &mut impl FnMut(Transmit<'_>) -> Result<(), SendError>) {
+        for peer in self.peers.iter_mut().flatten() {
+            let (Some(bond), Some(key)) = (&mut peer.bond, &peer.key) else {
+                continue;
+            };
+            if now - key.created >= protocol::REJECT_AFTER_TIME {
+                continue;
+            }
+            let mut sealer = Sealer {
+                key,
+                counter: &mut peer.counter,
+                activity: &peer.activity,
+            };
+            bond.pump(&mut sealer, now, &self.drops, &mut *emit);
+            let reports = &mut self.reports;
+            bond.watch(now, |report| {
+                // A full queue means that control has plenty to do; health is told again.
+                let _ = reports.try_push(report);
+            });
+        }
+    }
+
+    /// When [`Self::handle_timeout`] is due.
+    pub fn next_timeout(&self, now: Instant) -> Option<Instant> {
+        let bonds = self
+            .peers
+            .iter()
+            .flatten()
+            .filter_map(|peer| peer.bond.as_ref());
+        bonds.filter_map(|bond| bond.next_deadline(now)).min()
+    }
+
+    /// Sends what has become due.
+    pub fn handle_timeout(
+        &mut self,
+        now: Instant,
+        emit: impl FnMut(Transmit<'_>) -> Result<(), SendError>,
+    ) {
+        self.flush(now, emit);
+    }
+
+    /// Takes what the receive machine saw. Call [`Self::flush`] after.
+    pub fn handle_crossing(&mut self, crossing: Crossing, now: Instant) {
+        match crossing {
+            Crossing::Feedback { peer, feedback } => {
+                if let Some(bond) =
+                    peer_mut(&mut self.peers, peer).and_then(|peer| peer.bond.as_mut())
+                {
+                    bond.feedback(&feedback, now);
+                }
+            }
+            Crossing::Report {
+                peer,
+                frame,
+                everywhere,
+            } => {
+                let Some(found) = peer_mut(&mut self.peers, peer) else {
+                    return;
+                };
+                let bonded: ArrayVec<Endpoint, 16> = match &found.bond {
+                    Some(bond) => bond.frame_endpoints(now, everywhere).collect(),
+                    None => ArrayVec::new(),
+                };
+                if bonded.is_empty() {
+                    self.append_frame(peer, None, &frame, now);
+                }
+                for endpoint in bonded {
+                    self.append_frame(peer, Some(endpoint), &frame, now);
+                }
+            }
+        }
     }
 
     fn handle_send_error(&mut self, run: &Run, error: SendError) {
@@ -397,7 +482,28 @@ impl Sender {
                 }
                 self.release_staged(peer, now, &mut emit);
             }
-            ToSender::Path { .. } | ToSender::RemovePath { .. } => {}
+            ToSender::Path {
+                peer,
+                path,
+                endpoint,
+                role,
+                gauge,
+            } => {
+                let policy = self.policy;
+                if let Some(found) = peer_mut(&mut self.peers, peer) {
+                    let bond = found
+                        .bond
+                        .get_or_insert_with(|| Box::new(Bond::new(peer, policy)));
+                    bond.put_path(path, endpoint, role, gauge, now);
+                }
+            }
+            ToSender::RemovePath { peer, path } => {
+                if let Some(bond) =
+                    peer_mut(&mut self.peers, peer).and_then(|peer| peer.bond.as_mut())
+                {
+                    bond.remove_path(path);
+                }
+            }
             ToSender::Keypair { peer, key } => self.install(peer, key, now, &mut emit),
             ToSender::ForgetKey(peer) => {
                 self.flush(now, &mut emit);
@@ -514,6 +620,7 @@ impl Peer {
             endpoint: None,
             inner_mtu: mtu::INNER_MIN,
             staging: Staging::default(),
+            bond: None,
             asked: None,
         }
     }

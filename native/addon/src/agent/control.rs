@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use rtrb::{Consumer, Producer, RingBuffer};
 use whalescale_core::aead::AeadBackend;
+use whalescale_core::bond::schedule::Policy;
 use whalescale_core::control::{
     Command, CommandError, Control, Event, LocalSocket, Output, PeerStatus, Settings,
 };
@@ -34,7 +35,8 @@ use super::device::{Device, DeviceError};
 use super::receive::{Inlet, ReceiveThread};
 use super::transmit::{Outlet, TransmitThread};
 use super::{
-    Bells, REPORTS, ReceiverUpdate, SenderUpdate, Sockets, Threads, UPDATES, Update, socket,
+    Bells, CROSSINGS, REPORTS, ReceiverUpdate, SenderUpdate, Sockets, Threads, UPDATES, Update,
+    socket,
 };
 
 /// News for JavaScript.
@@ -56,6 +58,7 @@ pub struct Start {
     pub vnet: bool,
     pub inner_mtu: Option<u16>,
     pub timestamp_floor: Tai64n,
+    pub policy: Policy,
 }
 
 /// A running agent: its threads, and control behind its lock.
@@ -102,12 +105,14 @@ impl Started {
         let (to_receiver, receiver_updates) = RingBuffer::new(UPDATES);
         let (sender_reports, from_sender) = RingBuffer::new(REPORTS);
         let (receiver_reports, from_receiver) = RingBuffer::new(REPORTS);
+        let (to_transmit, crossings) = RingBuffer::new(CROSSINGS);
         let bells = Arc::new(Bells::new()?);
         let transmit = TransmitThread {
             backend: Arc::clone(&start.backend),
-            sender: Sender::new(Arc::clone(sender_drops)),
+            sender: Sender::new(Arc::clone(sender_drops), start.policy),
             tun: Arc::clone(&tun),
             updates: sender_updates,
+            crossings,
             reports: sender_reports,
             bells: Arc::clone(&bells),
             outlet: Outlet::default(),
@@ -117,6 +122,7 @@ impl Started {
             receiver: Receiver::new(verifier, Arc::clone(receiver_drops)),
             inlet: Inlet::new(Arc::clone(&tun)),
             updates: receiver_updates,
+            crossings: to_transmit,
             reports: receiver_reports,
             sockets: Arc::new([]),
             bells: Arc::clone(&bells),

@@ -7,7 +7,7 @@ use arrayvec::ArrayVec;
 use rtrb::{Consumer, Producer};
 use whalescale_core::aead::AeadBackend;
 use whalescale_core::drops::{DropCounters, DropReason};
-use whalescale_core::handoff::{Endpoint, FromReceiver, SocketId};
+use whalescale_core::handoff::{Crossing, Endpoint, FromReceiver, SocketId};
 use whalescale_core::inner::coalesce::{MAX_PIECES, Offload};
 use whalescale_core::inner::segment;
 use whalescale_core::inner::vnet::VnetHeader;
@@ -26,6 +26,7 @@ pub(super) struct ReceiveThread {
     pub receiver: Receiver,
     pub inlet: Inlet,
     pub updates: Consumer<ReceiverUpdate>,
+    pub crossings: Producer<Crossing>,
     pub reports: Producer<FromReceiver>,
     pub sockets: Sockets,
     pub bells: Arc<Bells>,
@@ -39,7 +40,9 @@ impl ReceiveThread {
         let mut poller = Poller::new();
         let bell = poller.add(&self.bells.receive, Interest::Read);
         while !self.bells.stopping() {
-            poller.wait(None)?;
+            let now = clock::now();
+            let timeout = self.receiver.next_timeout().map(|due| due - now);
+            poller.wait(timeout)?;
             if poller.readable(bell) {
                 self.bells.receive.drain();
             }
@@ -50,6 +53,7 @@ impl ReceiveThread {
                     self.take_messages(&mut arena, count, SocketId(place));
                 }
             }
+            self.handle_timeout(&mut arena);
             self.hand_over_reports();
             if self.take_updates() {
                 poller.clear();
@@ -91,6 +95,26 @@ impl ReceiveThread {
             self.receiver
                 .handle_message(arena.bytes(), place, message.stride, from, now);
         }
+        self.deliver(arena);
+    }
+
+    fn handle_timeout(&mut self, arena: &mut RecvArena) {
+        let now = clock::now();
+        if self.receiver.next_timeout().is_some_and(|due| due <= now) {
+            self.receiver.handle_timeout(now);
+            self.deliver(arena);
+        }
+        let mut any = false;
+        for crossing in self.receiver.take_crossings() {
+            // A full queue means that the other thread is behind: the next feedback says it again.
+            any |= self.crossings.push(crossing).is_ok();
+        }
+        if any {
+            self.bells.transmit.signal();
+        }
+    }
+
+    fn deliver(&mut self, arena: &mut RecvArena) {
         let Self {
             receiver,
             inlet,
@@ -99,7 +123,7 @@ impl ReceiveThread {
         } = self;
         let offload = inlet.offload;
         receiver.deliver(arena.bytes(), offload, |vnet, pieces| {
-            inlet.write(vnet, pieces, drops)
+            inlet.write(vnet, pieces, drops);
         });
     }
 

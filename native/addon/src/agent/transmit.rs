@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use rtrb::{Consumer, Producer};
 use whalescale_core::aead::AeadBackend;
-use whalescale_core::handoff::{Endpoint, FromSender};
+use whalescale_core::handoff::{Crossing, Endpoint, FromSender};
 use whalescale_core::inner::vnet::{VNET_LEN, VnetHeader};
 use whalescale_core::sender::{Handled, SendError, Sender, Transmit};
 
@@ -28,6 +28,7 @@ pub(super) struct TransmitThread {
     pub sender: Sender,
     pub tun: Arc<Tun>,
     pub updates: Consumer<SenderUpdate>,
+    pub crossings: Consumer<Crossing>,
     pub reports: Producer<FromSender>,
     pub bells: Arc<Bells>,
     pub outlet: Outlet,
@@ -49,11 +50,14 @@ impl TransmitThread {
         let bell = poller.add(&self.bells.transmit, Interest::Read);
         while !self.bells.stopping() {
             self.take_updates();
+            self.take_crossings();
             let drained = self.drain_tun(&mut buffer)?;
             self.flush();
             self.hand_over_reports();
             if drained {
-                poller.wait(None)?;
+                let now = clock::now();
+                let timeout = self.sender.next_timeout(now).map(|due| due - now);
+                poller.wait(timeout)?;
                 if poller.readable(bell) {
                     self.bells.transmit.drain();
                 }
@@ -75,6 +79,16 @@ impl TransmitThread {
                         refused: Vec::new(),
                     }
                 }
+            }
+        }
+    }
+
+    fn take_crossings(&mut self) {
+        let now = clock::now();
+        while let Ok(crossing) = self.crossings.pop() {
+            self.sender.handle_crossing(crossing, now);
+            if self.sender.is_full() {
+                self.flush();
             }
         }
     }

@@ -144,6 +144,7 @@ pub fn open(
             timestamp_floor: floor
                 .map_err(|_| error("EINVAL", "timestampFloor is not 24 hexadecimal digits"))?
                 .unwrap_or_default(),
+            policy: Policy::Auto,
         };
         let names = Arc::new(Mutex::new(Names::default()));
         let events = event_sink(on_events, Arc::clone(&names));

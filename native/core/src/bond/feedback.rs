@@ -55,11 +55,42 @@ pub struct Feedback {
     pub paths: ArrayVec<PathReport, PATHS>,
 }
 
+/// Frame type of a feedback, among the native frames.
+pub const FEEDBACK: u8 = 0x08;
+/// Bytes of the frame header: type, flags, length.
+const FRAME_HEADER: usize = 4;
+
 /// The bytes do not make a feedback.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NotFeedback;
 
 impl Feedback {
+    /// The whole frame.
+    pub fn frame(&self) -> Vec<u8> {
+        let mut frame = vec![FEEDBACK, 0, 0, 0];
+        self.encode(&mut frame);
+        let [low, high] = (frame.len() - FRAME_HEADER)
+            .min(usize::from(u16::MAX))
+            .to_le_bytes()[..2]
+        else {
+            return frame;
+        };
+        if let Some(length) = frame.get_mut(2..FRAME_HEADER) {
+            length.copy_from_slice(&[low, high]);
+        }
+        frame
+    }
+
+    /// Reads a plaintext that begins as a feedback frame does; nothing for any other one.
+    pub fn in_frame(plaintext: &[u8]) -> Option<Result<Self, NotFeedback>> {
+        let ([FEEDBACK, _, low, high], rest) = plaintext.split_first_chunk::<FRAME_HEADER>()?
+        else {
+            return None;
+        };
+        let length = usize::from(u16::from_le_bytes([*low, *high]));
+        Some(rest.get(..length).ok_or(NotFeedback).and_then(Self::parse))
+    }
+
     /// Appends the body to `out`: at most 4 + 1 + 8 * (24 + 24 * 4) bytes.
     pub fn encode(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(&self.number.to_le_bytes());

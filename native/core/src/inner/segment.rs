@@ -180,6 +180,15 @@ impl Segmenter {
     }
 
     /// Length of the last inner packet, in bytes: at most [`Self::segment_len`].
+    pub fn len_of(&self, n: usize) -> usize {
+        if n + 1 == self.count() {
+            self.last_len()
+        } else {
+            self.segment_len()
+        }
+    }
+
+    /// Bytes of the last packet.
     pub fn last_len(&self) -> usize {
         self.last_len
     }

@@ -1,0 +1,146 @@
+//! Sent datagrams of one path, kept until the other end has them or they are too old to repair.
+//!
+//! They are kept sealed: a repair is the very same datagram (design, section 4), so that it costs no
+//! second seal and the replay window drops whichever copy comes second.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use crate::time::Instant;
+
+use super::model::Digest;
+
+/// Bytes kept for one path: with eight peers of four paths, the 32 MiB of the design.
+const LIMIT: usize = 1 << 20;
+/// After this long no inner flow waits for the packet any more.
+const TOO_OLD: Duration = Duration::from_secs(2);
+/// A packet that was repaired this often and is still missing meets a path that is not there.
+const REPAIRS: u8 = 3;
+
+struct Sent {
+    /// The sealed datagram; nothing once it is known to have arrived.
+    datagram: Option<Vec<u8>>,
+    at: Instant,
+    repaired: Option<Instant>,
+    repairs: u8,
+}
+
+/// The ring.
+#[derive(Default)]
+pub(crate) struct Ring {
+    first: u64,
+    sent: VecDeque<Sent>,
+    bytes: usize,
+}
+
+impl Ring {
+    /// Keeps the datagram with this path sequence, which follows the one before. `recycle` gets the
+    /// memory of what has to go for it.
+    pub(crate) fn push(
+        &mut self,
+        sequence: u64,
+        datagram: Vec<u8>,
+        now: Instant,
+        mut recycle: impl FnMut(Vec<u8>),
+    ) {
+        if self.sent.is_empty() {
+            self.first = sequence;
+        }
+        self.bytes += datagram.len();
+        self.sent.push_back(Sent {
+            datagram: Some(datagram),
+            at: now,
+            repaired: None,
+            repairs: 0,
+        });
+        while self.bytes > LIMIT
+            || self
+                .sent
+                .front()
+                .is_some_and(|oldest| now - oldest.at > TOO_OLD)
+        {
+            self.drop_oldest(&mut recycle);
+        }
+    }
+
+    fn drop_oldest(&mut self, recycle: &mut impl FnMut(Vec<u8>)) {
+        if let Some(oldest) = self.sent.pop_front() {
+            self.first += 1;
+            self.free(oldest.datagram, recycle);
+        }
+    }
+
+    fn free(&mut self, datagram: Option<Vec<u8>>, recycle: &mut impl FnMut(Vec<u8>)) {
+        if let Some(datagram) = datagram {
+            self.bytes -= datagram.len();
+            recycle(datagram);
+        }
+    }
+
+    /// Lets go of what the report says has arrived.
+    pub(crate) fn acknowledge(&mut self, digest: &Digest, mut recycle: impl FnMut(Vec<u8>)) {
+        let Some(highest) = digest.highest else {
+            return;
+        };
+        let end = highest
+            .saturating_add(1)
+            .saturating_sub(self.first)
+            .min(self.sent.len() as u64);
+        for place in 0..end {
+            if digest.has_arrived(self.first + place) {
+                let sent = self.sent.get_mut(place as usize);
+                let datagram = sent.and_then(|sent| sent.datagram.take());
+                self.free(datagram, &mut recycle);
+            }
+        }
+        while self
+            .sent
+            .front()
+            .is_some_and(|oldest| oldest.datagram.is_none())
+        {
+            self.drop_oldest(&mut recycle);
+        }
+    }
+
+    /// Whether to send this one again: not if it arrived, was asked for a moment ago, or too often.
+    pub(crate) fn wants_repair(
+        &mut self,
+        sequence: u64,
+        now: Instant,
+        again_after: Duration,
+    ) -> bool {
+        let Some(sent) = self
+            .place(sequence)
+            .and_then(|place| self.sent.get_mut(place))
+        else {
+            return false;
+        };
+        let recent = sent.repaired.is_some_and(|at| now - at < again_after);
+        let wanted = sent.datagram.is_some()
+            && !recent
+            && sent.repairs < REPAIRS
+            && now - sent.at <= TOO_OLD;
+        if wanted {
+            sent.repaired = Some(now);
+            sent.repairs += 1;
+        }
+        wanted
+    }
+
+    /// The datagram with this sequence, if it is still kept.
+    pub(crate) fn datagram(&self, sequence: u64) -> Option<&[u8]> {
+        self.sent.get(self.place(sequence)?)?.datagram.as_deref()
+    }
+
+    fn place(&self, sequence: u64) -> Option<usize> {
+        usize::try_from(sequence.checked_sub(self.first)?).ok()
+    }
+
+    /// Sequences that are not known to have arrived, oldest first.
+    pub(crate) fn outstanding(&self) -> impl Iterator<Item = u64> + '_ {
+        let waiting = (self.first..)
+            .zip(&self.sent)
+            .filter(|(_, sent)| sent.datagram.is_some());
+        waiting.map(|(sequence, _)| sequence)
+    }
+}
