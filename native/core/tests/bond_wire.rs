@@ -10,16 +10,23 @@ const CYCLE: u64 = 1 << SEQUENCE_BITS;
 
 fn any_shim() -> impl Strategy<Value = Shim> {
     let number = 0..CYCLE as u32;
-    (any::<(bool, bool)>(), 0..16_u8, 0..16_u8, number.clone(), number).prop_map(
-        |((ordered, latency), path, bucket, path_sequence, bucket_sequence)| Shim {
-            ordered,
-            latency,
-            path,
-            bucket,
-            path_sequence,
-            bucket_sequence,
-        },
+    (
+        any::<(bool, bool)>(),
+        0..16_u8,
+        0..16_u8,
+        number.clone(),
+        number,
     )
+        .prop_map(
+            |((ordered, latency), path, bucket, path_sequence, bucket_sequence)| Shim {
+                ordered,
+                latency,
+                path,
+                bucket,
+                path_sequence,
+                bucket_sequence,
+            },
+        )
 }
 
 fn any_gap() -> impl Strategy<Value = Gap> {
@@ -48,14 +55,12 @@ fn any_report() -> impl Strategy<Value = PathReport> {
 }
 
 fn any_feedback() -> impl Strategy<Value = Feedback> {
-    (
-        any::<u32>(),
-        prop::collection::vec(any_report(), 0..=PATHS),
-    )
-        .prop_map(|(number, paths)| Feedback {
+    (any::<u32>(), prop::collection::vec(any_report(), 0..=PATHS)).prop_map(|(number, paths)| {
+        Feedback {
             number,
             paths: paths.into_iter().collect(),
-        })
+        }
+    })
 }
 
 fn encoded(feedback: &Feedback) -> Vec<u8> {

@@ -25,7 +25,7 @@ use crate::time::Instant;
 use gaps::{Arrived, Gaps};
 use store::Store;
 pub use store::{BUCKET_BYTES, Budget, TOTAL_BYTES};
-use wait::Wait;
+use wait::{IN_USE, Wait};
 pub use wait::{MAX_WAIT, MIN_WAIT};
 
 /// Sequences that may lie between the next one due and the highest held: 180 ms at 1 Gbit/s of full
@@ -176,10 +176,16 @@ impl Reorder {
         self.wait.set_repair_time(time);
     }
 
+    /// A path may carry packets from now on: gaps wait for it to pass them, even if the first packet
+    /// that it carries takes long to come. Without this call it counts from its first packet on.
+    pub fn path_came(&mut self, now: Instant, path: u8) {
+        self.gaps.path_came(now, path);
+    }
+
     /// A path carries nothing any more: gaps no longer wait for it to pass them.
     pub fn path_gone(&mut self, now: Instant, path: u8) {
         self.gaps.path_gone(path);
-        self.gaps.prove(now, self.wait.in_use_for());
+        self.gaps.prove(now, IN_USE);
     }
 
     /// The counters.
@@ -198,7 +204,7 @@ impl Reorder {
             Arrived::Overtaken(wait) => self.wait.overtaken(now, wait),
             Arrived::Recovered(wait) => self.wait.recovered(now, wait),
         }
-        self.gaps.prove(now, self.wait.in_use_for());
+        self.gaps.prove(now, IN_USE);
     }
 
     /// Gives up gaps until a packet ahead of the next one may be held, or is the next one itself.
