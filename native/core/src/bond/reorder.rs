@@ -31,8 +31,8 @@ pub use wait::{MAX_WAIT, MIN_WAIT};
 /// Sequences that may lie between the next one due and the highest held: 180 ms at 1 Gbit/s of full
 /// packets, about the widest spread that striping pays for.
 pub const SPAN: u64 = 1 << 14;
-/// Sequences behind the next one due whose delivery is remembered: as many as the replay window
-/// has counters, so whatever passes that is told apart here.
+/// Sequences whose delivery is remembered, less at most 64: as many as the replay window has
+/// counters, so whatever passes that is told apart here. 16 KiB.
 const REMEMBERED: u64 = crate::replay::WINDOW;
 
 /// How many packets may be held.
@@ -122,7 +122,13 @@ impl Reorder {
             self.stats.duplicates += 1;
             return;
         }
-        self.learn(now, sequence, path);
+        let arrived = self.gaps.arrived(now, sequence, path);
+        if sequence == self.next && self.store.held() == 0 {
+            deliver(packet);
+            self.next = sequence.saturating_add(1);
+            return;
+        }
+        self.learn(now, &arrived);
         if sequence < self.next {
             self.stats.late += 1;
             deliver(packet);
@@ -196,13 +202,13 @@ impl Reorder {
         }
     }
 
-    /// Notes who passed what when, and how long the packet let others wait.
-    fn learn(&mut self, now: Instant, sequence: u64, path: u8) {
+    /// Learns from how long the packet let others wait, and what every path has now gone past.
+    fn learn(&mut self, now: Instant, arrived: &Arrived) {
         self.wait.tick(now);
-        match self.gaps.arrived(now, sequence, path) {
+        match arrived {
             Arrived::Ahead => {}
-            Arrived::Overtaken(wait) => self.wait.overtaken(now, wait),
-            Arrived::Recovered(wait) => self.wait.recovered(now, wait),
+            Arrived::Overtaken(wait) => self.wait.overtaken(now, *wait),
+            Arrived::Recovered(wait) => self.wait.recovered(now, *wait),
         }
         self.gaps.prove(now, IN_USE);
     }
