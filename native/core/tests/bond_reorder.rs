@@ -243,8 +243,8 @@ fn two_paths(loss: f64, jitter: Duration) -> [Path; 2] {
 }
 
 /// A buffer that knows of both paths.
-fn bonded() -> Reorder {
-    let mut reorder = Reorder::new(Depth::Auto);
+fn bonded(depth: Depth) -> Reorder {
+    let mut reorder = Reorder::new(depth);
     reorder.path_came(Instant::from_nanos(0), 0);
     reorder.path_came(Instant::from_nanos(0), 1);
     reorder
@@ -256,10 +256,11 @@ fn print_figures(name: &str, depth: u64, reorder: &Reorder, holds: &[Duration]) 
     println!("{name}: most held {depth}, hold p99 {p99:?}, {stats:?}");
 }
 
-/// The most packets held at once: of depths that double, the first that gives up no gap.
-fn depth_needed(arrivals: &[Arrival]) -> u64 {
-    let enough = |depth: &u64| {
-        let mut reorder = Reorder::new(Depth::Fixed(*depth as usize));
+/// The most packets held at once: by bisection, the least depth that gives up no gap for room.
+fn depth_needed(arrivals: &[Arrival], repair_time: Duration) -> u64 {
+    let enough = |depth: u64| {
+        let mut reorder = bonded(Depth::Fixed(depth as usize));
+        reorder.set_repair_time(repair_time);
         deliver(&mut reorder, arrivals);
         reorder.stats().released_full == 0
     };
@@ -267,7 +268,7 @@ fn depth_needed(arrivals: &[Arrival]) -> u64 {
     let mut high = SPAN;
     while low < high {
         let middle = (low + high) / 2;
-        if enough(&middle) {
+        if enough(middle) {
             high = middle;
         } else {
             low = middle + 1;
@@ -280,11 +281,11 @@ fn depth_needed(arrivals: &[Arrival]) -> u64 {
 fn two_unequal_paths_without_loss_come_out_in_order() {
     for (name, jitter) in [("round robin", 0), ("round robin, 2 ms of jitter", 2)] {
         let arrivals = striped(&two_paths(0.0, ms(jitter)), 20_000, None, 1);
-        let mut reorder = bonded();
+        let mut reorder = bonded(Depth::Auto);
         let delivered = deliver(&mut reorder, &arrivals);
         print_figures(
             name,
-            depth_needed(&arrivals),
+            depth_needed(&arrivals, ms(0)),
             &reorder,
             &holds(&arrivals, &delivered),
         );
@@ -304,12 +305,12 @@ fn one_percent_of_loss_repaired_after_a_round_trip_leaves_hardly_a_gap() {
     let mut given_up = 0;
     for seed in 1..=10 {
         let arrivals = striped(&two_paths(0.01, ms(0)), 20_000, Some(repair), seed);
-        let mut reorder = bonded();
+        let mut reorder = bonded(Depth::Auto);
         reorder.set_repair_time(ms(25));
         let delivered = deliver(&mut reorder, &arrivals);
         print_figures(
             &format!("1 % loss, seed {seed}"),
-            depth_needed(&arrivals),
+            depth_needed(&arrivals, ms(25)),
             &reorder,
             &holds(&arrivals, &delivered),
         );
@@ -322,11 +323,11 @@ fn one_percent_of_loss_repaired_after_a_round_trip_leaves_hardly_a_gap() {
 #[test]
 fn loss_that_nobody_repairs_holds_packets_little_longer_than_the_delay_spread() {
     let arrivals = striped(&two_paths(0.01, ms(0)), 20_000, None, 1);
-    let mut reorder = bonded();
+    let mut reorder = bonded(Depth::Auto);
     let delivered = deliver(&mut reorder, &arrivals);
     print_figures(
         "1 % loss, no repair",
-        0,
+        depth_needed(&arrivals, ms(0)),
         &reorder,
         &holds(&arrivals, &delivered),
     );
