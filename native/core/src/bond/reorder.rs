@@ -25,14 +25,14 @@ use crate::time::Instant;
 use gaps::{Arrived, Gaps};
 use store::Store;
 pub use store::{BUCKET_BYTES, Budget, TOTAL_BYTES};
-use wait::Wait;
+use wait::{IN_USE, Wait};
 pub use wait::{MAX_WAIT, MIN_WAIT};
 
 /// Sequences that may lie between the next one due and the highest held: 180 ms at 1 Gbit/s of full
 /// packets, about the widest spread that striping pays for.
 pub const SPAN: u64 = 1 << 14;
-/// Sequences behind the next one due whose delivery is remembered: as many as the replay window
-/// has counters, so whatever passes that is told apart here.
+/// Sequences whose delivery is remembered, less at most 64: as many as the replay window has
+/// counters, so whatever passes that is told apart here. 16 KiB.
 const REMEMBERED: u64 = crate::replay::WINDOW;
 
 /// How many packets may be held.
@@ -122,7 +122,13 @@ impl Reorder {
             self.stats.duplicates += 1;
             return;
         }
-        self.learn(now, sequence, path);
+        let arrived = self.gaps.arrived(now, sequence, path);
+        if sequence == self.next && self.store.held() == 0 {
+            deliver(packet);
+            self.next = sequence.saturating_add(1);
+            return;
+        }
+        self.learn(now, &arrived);
         if sequence < self.next {
             self.stats.late += 1;
             deliver(packet);
@@ -176,10 +182,16 @@ impl Reorder {
         self.wait.set_repair_time(time);
     }
 
+    /// A path may carry packets from now on: gaps wait for it to pass them, even if the first packet
+    /// that it carries takes long to come. Without this call it counts from its first packet on.
+    pub fn path_came(&mut self, now: Instant, path: u8) {
+        self.gaps.path_came(now, path);
+    }
+
     /// A path carries nothing any more: gaps no longer wait for it to pass them.
     pub fn path_gone(&mut self, now: Instant, path: u8) {
         self.gaps.path_gone(path);
-        self.gaps.prove(now, self.wait.in_use_for());
+        self.gaps.prove(now, IN_USE);
     }
 
     /// The counters.
@@ -190,15 +202,15 @@ impl Reorder {
         }
     }
 
-    /// Notes who passed what when, and how long the packet let others wait.
-    fn learn(&mut self, now: Instant, sequence: u64, path: u8) {
+    /// Learns from how long the packet let others wait, and what every path has now gone past.
+    fn learn(&mut self, now: Instant, arrived: &Arrived) {
         self.wait.tick(now);
-        match self.gaps.arrived(now, sequence, path) {
+        match arrived {
             Arrived::Ahead => {}
-            Arrived::Overtaken(wait) => self.wait.overtaken(now, wait),
-            Arrived::Recovered(wait) => self.wait.recovered(now, wait),
+            Arrived::Overtaken(wait) => self.wait.overtaken(now, *wait),
+            Arrived::Recovered(wait) => self.wait.recovered(now, *wait),
         }
-        self.gaps.prove(now, self.wait.in_use_for());
+        self.gaps.prove(now, IN_USE);
     }
 
     /// Gives up gaps until a packet ahead of the next one may be held, or is the next one itself.

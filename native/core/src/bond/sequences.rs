@@ -1,26 +1,24 @@
 //! Which sequences of a counter have been seen: a ring of bits that follows the highest one.
 //!
 //! The ring is one word longer than its span, so that moving it on clears whole words and shifts
-//! none. Invariant: a bit is set only for a sequence within `next - span - 64 .. next` that was
-//! inserted. Every operation is bounded by the words of the ring, whatever the sequence.
+//! none; its words are a power of two, so that finding one takes no division. Invariant: a bit is
+//! set only for a sequence within `next - span - 64 .. next` that was inserted. Every operation is bounded by the words of the ring, whatever the sequence.
 
 const WORD_BITS: u64 = u64::BITS as u64;
 
-/// The sequences seen among the latest `span`.
+/// The sequences seen among the latest ones.
 pub(crate) struct Seen {
     /// One more than the highest sequence inserted.
     next: u64,
-    span: u64,
     words: Box<[u64]>,
 }
 
 impl Seen {
-    /// Nothing seen; remembers at least `span` sequences behind the highest one.
-    pub(crate) fn new(span: u64) -> Self {
-        let words = span.div_ceil(WORD_BITS) + 1;
+    /// Nothing seen; remembers `capacity` sequences, a power of two, less at most 64.
+    pub(crate) fn new(capacity: u64) -> Self {
+        let words = (capacity / WORD_BITS).next_power_of_two();
         Self {
             next: 0,
-            span,
             words: (0..words).map(|_| 0).collect(),
         }
     }
@@ -73,7 +71,8 @@ impl Seen {
 
     /// The earliest sequence that is remembered.
     fn floor(&self) -> u64 {
-        self.next.saturating_sub(self.span)
+        let span = (self.words.len() as u64 - 1) * WORD_BITS;
+        self.next.saturating_sub(span)
     }
 
     /// The bits of the word of `sequence`, its own as the lowest.
@@ -102,7 +101,7 @@ impl Seen {
 
     /// The place in the ring of the n-th word of sequences.
     fn slot(&self, word: u64) -> usize {
-        (word % self.words.len() as u64) as usize
+        word as usize & (self.words.len() - 1)
     }
 }
 

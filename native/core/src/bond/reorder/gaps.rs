@@ -31,6 +31,7 @@ pub(super) struct Gap {
 struct Progress {
     /// One more than the highest sequence that came by it.
     end: u64,
+    /// When it last carried something, or came into use.
     at: Instant,
 }
 
@@ -89,7 +90,7 @@ impl Gaps {
         }
     }
 
-    /// Marks the gaps that all paths with an arrival in the last `in_use_for` have gone past: what is
+    /// Marks the gaps that all paths in use in the last `in_use_for` have gone past: what is
     /// missing in those was lost, because a path's sequences rise.
     pub(super) fn prove(&mut self, now: Instant, in_use_for: Duration) {
         if self.proven == self.open.len() {
@@ -127,6 +128,14 @@ impl Gaps {
                 self.given_up.pop_front();
             }
             self.given_up.push_back((from, Gap { end: to, ..*gap }));
+        }
+    }
+
+    /// The path is in use, though nothing may have come by it yet.
+    pub(super) fn path_came(&mut self, now: Instant, path: u8) {
+        if let Some(progress) = self.paths.get_mut(usize::from(path)) {
+            let end = progress.map_or(0, |progress| progress.end);
+            *progress = Some(Progress { end, at: now });
         }
     }
 

@@ -24,8 +24,10 @@ const MIN_SPREAD: Duration = Duration::from_millis(50);
 /// Repairs waited for: at 1 % loss a single one leaves one packet in 10,000 missing, and that alone
 /// keeps a CUBIC flow of 50 ms round trip below 30 Mbit/s.
 const REPAIR_ROUNDS: u32 = 2;
-/// A path counts as in use for this long after an arrival, or for twice the spread.
-const IN_USE: Duration = Duration::from_millis(200);
+/// A path counts as in use for this long after an arrival, unless it is said to be gone: a bursty flow
+/// pauses on the slow path, and the first packets that it carries again are not lost. The price is a
+/// longer wait for losses of the others that nobody repairs.
+pub(super) const IN_USE: Duration = Duration::from_secs(2);
 /// Samples count for one to two of these: paths that drift do so within seconds, and a wait that is
 /// too long costs only where a packet is lost for good.
 const EPOCH: Duration = Duration::from_secs(5);
@@ -53,11 +55,6 @@ impl Wait {
         proven
             .map_or(unproven, |proven| proven.min(unproven))
             .min(gap.opened + MAX_WAIT)
-    }
-
-    /// How long after its last packet a path counts as in use.
-    pub(super) fn in_use_for(&self) -> Duration {
-        IN_USE.max(2 * self.spread.get())
     }
 
     /// A packet let others wait this long because its path is slower.
