@@ -1,0 +1,8 @@
+//! Every parser against its naive twin: on the corpus, and with deliberate mistakes built in.
+//!
+//! `checks` says for one parser and one input whether they agree; the fuzz targets in `fuzz/` use the
+//! same files. `corpus` replays what fuzzing starts from; `mutants` shows that this catches errors.
+
+mod checks;
+mod corpus;
+mod mutants;
