@@ -10,24 +10,28 @@ export type FailureCode =
   | 'command-failed'
   | 'timeout'
   | 'unexpected-output'
-  | 'peer-unavailable';
+  | 'peer-unavailable'
 
 export class BenchFailure extends Error {
-  override readonly name = 'BenchFailure';
-  readonly code: FailureCode;
-  readonly remedy: string | undefined;
+  override readonly name = 'BenchFailure'
+  readonly code: FailureCode
+  readonly remedy: string | undefined
 
-  constructor(code: FailureCode, message: string, options: { remedy?: string; cause?: unknown } = {}) {
-    super(message, options.cause === undefined ? undefined : { cause: options.cause });
-    this.code = code;
-    this.remedy = options.remedy;
+  constructor(
+    code: FailureCode,
+    message: string,
+    options: { remedy?: string; cause?: unknown } = {},
+  ) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause })
+    this.code = code
+    this.remedy = options.remedy
   }
 }
 
 /** One line that says what went wrong, for tables and result files. */
 export function reasonOf(error: unknown): string {
   if (error instanceof BenchFailure) {
-    return error.remedy === undefined ? error.message : `${error.message}; ${error.remedy}`;
+    return error.remedy === undefined ? error.message : `${error.message}; ${error.remedy}`
   }
-  return error instanceof Error ? error.message : String(error);
+  return error instanceof Error ? error.message : String(error)
 }

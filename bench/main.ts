@@ -2,17 +2,17 @@
  * Entry of `npm run bench`: reads the command line, runs, prints, writes.
  * Invariant: exit 0 means that the bench ran; speed is reported, never asserted.
  */
-import { parseArgs } from 'node:util';
+import { parseArgs } from 'node:util'
 
-import { run } from './command.js';
-import { BenchFailure, reasonOf } from './failure.js';
-import { forget } from './peers/cache.js';
-import { ALL_PEERS } from './peers/list.js';
-import { INNER, type Peer } from './peers/peer.js';
-import type { Settings } from './throughput/result.js';
-import { runThroughput } from './throughput/run.js';
-import { renderTables } from './throughput/table.js';
-import { writeResult } from './throughput/write.js';
+import { run } from './command.js'
+import { BenchFailure, reasonOf } from './failure.js'
+import { forget } from './peers/cache.js'
+import { ALL_PEERS } from './peers/list.js'
+import { INNER, type Peer } from './peers/peer.js'
+import type { Settings } from './throughput/result.js'
+import { runThroughput } from './throughput/run.js'
+import { renderTables } from './throughput/table.js'
+import { writeResult } from './throughput/write.js'
 
 const USAGE = `usage: npm run bench -- throughput [--quick] [--only NAME,...] [--rounds N]
        npm run bench -- peers [--only NAME,...] [--refresh]
@@ -22,12 +22,24 @@ const USAGE = `usage: npm run bench -- throughput [--quick] [--only NAME,...] [-
   --quick       short loads and two rounds: shows that it works, not how fast it is
   --only        these peers: ${ALL_PEERS.map((peer) => peer.name).join(', ')}
   --rounds      turns of every peer (default 5, quick 2)
-  --refresh     forget what was built and take the newest releases`;
+  --refresh     forget what was built and take the newest releases`
 
-const FULL = { rounds: 5, loadSeconds: 5, idlePingSeconds: 2, idleCpuSeconds: 5, startUpTries: 3 } as const;
-const QUICK = { rounds: 2, loadSeconds: 2, idlePingSeconds: 1, idleCpuSeconds: 2, startUpTries: 3 } as const;
+const FULL = {
+  rounds: 5,
+  loadSeconds: 5,
+  idlePingSeconds: 2,
+  idleCpuSeconds: 5,
+  startUpTries: 3,
+} as const
+const QUICK = {
+  rounds: 2,
+  loadSeconds: 2,
+  idlePingSeconds: 1,
+  idleCpuSeconds: 2,
+  startUpTries: 3,
+} as const
 /** Bounds a run to hours, not days. */
-const MAX_ROUNDS = 100;
+const MAX_ROUNDS = 100
 
 const TOOLS = [
   { command: 'ip', args: ['-V'], debian: 'iproute2' },
@@ -35,17 +47,18 @@ const TOOLS = [
   { command: 'ping', args: ['-V'], debian: 'iputils-ping' },
   { command: 'wg', args: ['--version'], debian: 'wireguard-tools' },
   { command: 'git', args: ['--version'], debian: 'git' },
-] as const;
+] as const
 
 async function main(): Promise<void> {
-  const { values, positionals } = readArguments();
-  const [command, ...rest] = positionals;
-  if (values.help) return print(USAGE);
-  const peers = selectPeers(values.only);
-  if (rest.length > 0) throw usage(`unexpected argument ${rest.join(' ')}`);
-  if (command === 'peers') return preparePeers(peers, values.refresh);
-  if (command === 'throughput') return throughput(peers, settingsOf(values.quick, values.rounds), values.only !== undefined);
-  throw usage(command === undefined ? 'no bench named' : `no bench named ${command}`);
+  const { values, positionals } = readArguments()
+  const [command, ...rest] = positionals
+  if (values.help) return print(USAGE)
+  const peers = selectPeers(values.only)
+  if (rest.length > 0) throw usage(`unexpected argument ${rest.join(' ')}`)
+  if (command === 'peers') return preparePeers(peers, values.refresh)
+  if (command === 'throughput')
+    return throughput(peers, settingsOf(values.quick, values.rounds), values.only !== undefined)
+  throw usage(command === undefined ? 'no bench named' : `no bench named ${command}`)
 }
 
 function readArguments() {
@@ -59,79 +72,90 @@ function readArguments() {
         refresh: { type: 'boolean', default: false },
         help: { type: 'boolean', short: 'h', default: false },
       },
-    });
+    })
   } catch (error) {
-    throw usage(reasonOf(error));
+    throw usage(reasonOf(error))
   }
 }
 
-async function throughput(peers: readonly Peer[], settings: Settings, partial: boolean): Promise<void> {
-  await requireMeans();
-  const result = await runThroughput(peers, settings, progress);
-  progress('');
-  print(renderTables(result).trimEnd());
-  const label = settings.quick ? 'throughput-quick' : partial ? 'throughput-partial' : 'throughput';
-  for (const path of await writeResult(result, label)) print(`wrote ${path}`);
+async function throughput(
+  peers: readonly Peer[],
+  settings: Settings,
+  partial: boolean,
+): Promise<void> {
+  await requireMeans()
+  const result = await runThroughput(peers, settings, progress)
+  progress('')
+  print(renderTables(result).trimEnd())
+  const label = settings.quick ? 'throughput-quick' : partial ? 'throughput-partial' : 'throughput'
+  for (const path of await writeResult(result, label)) print(`wrote ${path}`)
 }
 
 async function preparePeers(peers: readonly Peer[], refresh: boolean): Promise<void> {
   for (const peer of peers) {
-    if (refresh) await forget(peer.name);
+    if (refresh) await forget(peer.name)
     try {
-      print(`${peer.name}: ${await peer.install()}`);
+      print(`${peer.name}: ${await peer.install()}`)
     } catch (error) {
-      print(`${peer.name}: ${reasonOf(error)}`);
+      print(`${peer.name}: ${reasonOf(error)}`)
     }
   }
 }
 
 async function requireMeans(): Promise<void> {
   if (process.getuid?.() !== 0) {
-    throw new BenchFailure('permission', 'the bench makes network namespaces', { remedy: 'run it as root' });
+    throw new BenchFailure('permission', 'the bench makes network namespaces', {
+      remedy: 'run it as root',
+    })
   }
   for (const { command, args, debian } of TOOLS) {
     try {
-      await run(command, args);
+      await run(command, args)
     } catch (error) {
-      throw new BenchFailure('missing-tool', `${command} does not run: ${reasonOf(error)}`, { remedy: `apt-get install ${debian}`, cause: error });
+      throw new BenchFailure('missing-tool', `${command} does not run: ${reasonOf(error)}`, {
+        remedy: `apt-get install ${debian}`,
+        cause: error,
+      })
     }
   }
 }
 
 function settingsOf(quick: boolean, roundsText: string | undefined): Settings {
-  const base = quick ? QUICK : FULL;
-  const rounds = roundsText === undefined ? base.rounds : Number(roundsText);
+  const base = quick ? QUICK : FULL
+  const rounds = roundsText === undefined ? base.rounds : Number(roundsText)
   if (!Number.isInteger(rounds) || rounds < 1 || rounds > MAX_ROUNDS) {
-    throw usage(`--rounds wants a whole number from 1 to ${String(MAX_ROUNDS)}, not ${roundsText ?? ''}`);
+    throw usage(
+      `--rounds wants a whole number from 1 to ${String(MAX_ROUNDS)}, not ${roundsText ?? ''}`,
+    )
   }
-  return { ...base, rounds, quick, innerMtu: INNER.mtu };
+  return { ...base, rounds, quick, innerMtu: INNER.mtu }
 }
 
 function selectPeers(only: string | undefined): readonly Peer[] {
-  if (only === undefined) return ALL_PEERS;
-  const names = new Set(only.split(','));
-  const unknown = [...names].filter((name) => !ALL_PEERS.some((peer) => peer.name === name));
-  if (unknown.length > 0) throw usage(`no peer named ${unknown.join(', ')}`);
-  return ALL_PEERS.filter((peer) => names.has(peer.name));
+  if (only === undefined) return ALL_PEERS
+  const names = new Set(only.split(','))
+  const unknown = [...names].filter((name) => !ALL_PEERS.some((peer) => peer.name === name))
+  if (unknown.length > 0) throw usage(`no peer named ${unknown.join(', ')}`)
+  return ALL_PEERS.filter((peer) => names.has(peer.name))
 }
 
 function usage(message: string): BenchFailure {
-  return new BenchFailure('usage', message, { remedy: 'see --help' });
+  return new BenchFailure('usage', message, { remedy: 'see --help' })
 }
 
 function print(line: string): void {
-  process.stdout.write(`${line}\n`);
+  process.stdout.write(`${line}\n`)
 }
 
 /** On a terminal, one line that is written over; elsewhere one line each. */
 function progress(line: string): void {
-  if (process.stderr.isTTY) process.stderr.write(`\r\x1b[K${line}`);
-  else if (line !== '') process.stderr.write(`${line}\n`);
+  if (process.stderr.isTTY) process.stderr.write(`\r\x1b[K${line}`)
+  else if (line !== '') process.stderr.write(`${line}\n`)
 }
 
 try {
-  await main();
+  await main()
 } catch (error) {
-  process.stderr.write(`bench: ${reasonOf(error)}\n`);
-  process.exitCode = error instanceof BenchFailure && error.code === 'usage' ? 2 : 1;
+  process.stderr.write(`bench: ${reasonOf(error)}\n`)
+  process.exitCode = error instanceof BenchFailure && error.code === 'usage' ? 2 : 1
 }

@@ -1,19 +1,20 @@
 /**
  * Where this project is, however the bench was compiled.
  */
-import { existsSync } from 'node:fs';
-import { dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { existsSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 
-import { BenchFailure } from './failure.js';
+import { BenchFailure } from './failure.js'
 
 /** The directory that holds Cargo's and npm's files; found upwards from this module. */
 export function projectRoot(): string {
-  let directory = dirname(fileURLToPath(import.meta.url));
+  let directory = dirname(fileURLToPath(import.meta.url))
   while (!(existsSync(join(directory, 'package.json')) && existsSync(join(directory, 'native')))) {
-    const parent = dirname(directory);
-    if (parent === directory) throw new BenchFailure('unexpected-output', 'the bench does not lie inside the project');
-    directory = parent;
+    const parent = dirname(directory)
+    if (parent === directory)
+      throw new BenchFailure('unexpected-output', 'the bench does not lie inside the project')
+    directory = parent
   }
-  return directory;
+  return directory
 }

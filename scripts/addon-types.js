@@ -12,6 +12,8 @@ const wanted = readFileSync(generated, 'utf8')
 if (process.argv.includes('--write')) {
   writeFileSync(committed, wanted)
 } else if (readFileSync(committed, 'utf8') !== wanted) {
-  console.error('native/addon/index.d.ts differs from the addon: run node scripts/addon-types.js --write')
+  console.error(
+    'native/addon/index.d.ts differs from the addon: run node scripts/addon-types.js --write',
+  )
   process.exitCode = 1
 }

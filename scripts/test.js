@@ -51,51 +51,72 @@ function testFiles(/** @type {string} */ directory, /** @type {string[]} */ want
   } catch {
     return []
   }
-  const files = names.filter((name) => name.endsWith('.test.ts')).map((name) => join(directory, name))
+  const files = names
+    .filter((name) => name.endsWith('.test.ts'))
+    .map((name) => join(directory, name))
   return files
     .filter((file) => wanted.length === 0 || wanted.some((part) => file.includes(part)))
     .map((file) => join('build/tsc', file.replace(/\.ts$/, '.js')))
     .sort()
 }
 
-/** Counts the tests of one file as they end; the file's own verdict counts when none of them failed. */
-function countFile(/** @type {Parser} */ file) {
-  let failedTests = 0
-  file.on('assert', (test) => {
-    if (test.skip || test.todo) count.skipped += 1
+/**
+ * Counts the tests of one file as they end; the file's own verdict counts when none of them failed.
+ * @returns {() => number} how many have failed so far
+ */
+function countFile(/** @type {Parser} */ file, /** @type {string[]} */ lines) {
+  let failed = 0
+  file.on('assert', (/** @type {import('tap-parser').Result} */ test) => {
+    const left = Boolean(test.skip) || Boolean(test.todo)
+    if (left) count.skipped += 1
     else if (test.ok) count.passed += 1
-    else failedTests += 1
-    const mark = test.skip || test.todo ? '-' : test.ok ? '✓' : '✗'
-    console.log(`  ${mark} ${test.name}${typeof test.skip === 'string' ? ` (${test.skip})` : ''}`)
+    else failed += 1
+    const reason = typeof test.skip === 'string' ? ` (${test.skip})` : ''
+    lines.push(`  ${left ? '-' : test.ok ? '✓' : '✗'} ${test.name}${reason}`)
   })
-  file.on('complete', (results) => {
-    count.failed += results.ok ? 0 : Math.max(failedTests, 1)
+  file.on('fail', (/** @type {import('tap-parser').Result} */ test) => {
+    lines.push(`    ${test.name}`)
+    if (test.diag) lines.push(inspect(test.diag, { depth: 6 }))
   })
+  file.on('complete', (/** @type {import('tap-parser').FinalResults} */ results) => {
+    if (!results.ok && failed === 0) failed = 1
+    count.failed += failed
+  })
+  return () => failed
 }
 
-async function tapTests(/** @type {typeof suites[number]} */ suite, /** @type {string[]} */ files) {
-  const options = ['--disable-coverage', '--allow-empty-coverage', '--reporter=tap']
-  const limits = [`--jobs=${suite.jobs}`, `--timeout=${suite.timeout}`]
-  const child = spawn(
-    process.execPath,
-    ['node_modules/tap/dist/esm/run.mjs', 'run', ...options, ...limits, ...files],
-    { cwd: root, stdio: ['ignore', 'pipe', 'inherit'] },
-  )
+/** Runs one file by itself; what it prints is TAP. */
+async function tapFile(/** @type {string} */ file, /** @type {number} */ timeout) {
+  const child = spawn(process.execPath, ['--enable-source-maps', file], {
+    cwd: root,
+    stdio: ['ignore', 'pipe', 'inherit'],
+    env: { ...process.env, TAP_TIMEOUT: String(timeout) },
+  })
+  // tap ends a test that takes too long by itself; this is for a file that hangs altogether.
+  const timer = setTimeout(() => child.kill('SIGKILL'), (timeout + 10) * 1000)
+  /** @type {string[]} */
+  const lines = [file]
   const parser = new Parser()
-  let seen = 0
-  const failedBefore = count.failed
-  parser.on('child', (file) => {
-    seen += 1
-    console.log(file.name)
-    countFile(file)
-  })
-  parser.on('fail', (test) => {
-    console.log(`✗ ${test.fullname}: ${test.name}`)
-    if (test.diag) console.log(inspect(test.diag, { depth: 6 }))
-  })
+  const failedBefore = countFile(parser, lines)
   child.stdout.pipe(parser)
   const code = await exited(child)
-  if ((code !== 0 || seen !== files.length) && count.failed === failedBefore) count.failed += 1
+  clearTimeout(timer)
+  if (code !== 0 && failedBefore() === 0) {
+    count.failed += 1
+    lines.push(`  ✗ the file ended with ${code ?? 'a signal'}`)
+  }
+  console.log(lines.join('\n'))
+}
+
+/** Runs the files of a suite, so many at a time. */
+async function tapTests(/** @type {typeof suites[number]} */ suite, /** @type {string[]} */ files) {
+  const waiting = [...files]
+  const worker = async () => {
+    for (let file = waiting.shift(); file !== undefined; file = waiting.shift()) {
+      await tapFile(file, suite.timeout)
+    }
+  }
+  await Promise.all(Array.from({ length: suite.jobs }, worker))
 }
 
 const wanted = process.argv.slice(2)

@@ -1,50 +1,65 @@
 /**
  * Waiting for a freshly started agent: bounded polls that give up early when the agent has died.
  */
-import { access } from 'node:fs/promises';
-import { setTimeout as delay } from 'node:timers/promises';
+import { access } from 'node:fs/promises'
+import { setTimeout as delay } from 'node:timers/promises'
 
-import { BenchFailure } from '../failure.js';
-import type { LabProcess, Namespace } from '../lab.js';
+import { BenchFailure } from '../failure.js'
+import type { LabProcess, Namespace } from '../lab.js'
 
-const POLL_MS = 20;
-const DEADLINE_MS = 15_000;
+const POLL_MS = 20
+const DEADLINE_MS = 15_000
 
 /** Polls until `ready` holds. Throws `BenchFailure` (command-failed, timeout) naming what was awaited. */
-export async function settle(what: string, agents: readonly LabProcess[], ready: () => Promise<boolean>): Promise<void> {
-  const ended = { value: false };
-  for (const agent of agents) void agent.exited.then(() => { ended.value = true; });
-  const deadline = performance.now() + DEADLINE_MS;
+export async function settle(
+  what: string,
+  agents: readonly LabProcess[],
+  ready: () => Promise<boolean>,
+): Promise<void> {
+  const ended = { value: false }
+  for (const agent of agents)
+    void agent.exited.then(() => {
+      ended.value = true
+    })
+  const deadline = performance.now() + DEADLINE_MS
   while (!(await ready())) {
-    const said = agents.map((agent) => (agent.errors() || agent.output()).trim().split('\n').at(-1)).find(Boolean) ?? 'no message';
-    if (ended.value) throw new BenchFailure('command-failed', `the agent ended before ${what}: ${said}`);
-    if (performance.now() > deadline) throw new BenchFailure('timeout', `${what}: not within ${String(DEADLINE_MS / 1000)} s: ${said}`);
-    await delay(POLL_MS);
+    const said =
+      agents
+        .map((agent) => (agent.errors() || agent.output()).trim().split('\n').at(-1))
+        .find(Boolean) ?? 'no message'
+    if (ended.value)
+      throw new BenchFailure('command-failed', `the agent ended before ${what}: ${said}`)
+    if (performance.now() > deadline)
+      throw new BenchFailure(
+        'timeout',
+        `${what}: not within ${String(DEADLINE_MS / 1000)} s: ${said}`,
+      )
+    await delay(POLL_MS)
   }
 }
 
 export async function fileExists(path: string): Promise<boolean> {
   try {
-    await access(path);
-    return true;
+    await access(path)
+    return true
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return false;
-    throw error;
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return false
+    throw error
   }
 }
 
 export async function linkExists(namespace: Namespace, device: string): Promise<boolean> {
-  const { stdout } = await namespace.exec('ip', ['-json', 'link', 'show']);
-  return (JSON.parse(stdout) as { ifname?: unknown }[]).some((link) => link.ifname === device);
+  const { stdout } = await namespace.exec('ip', ['-json', 'link', 'show'])
+  return (JSON.parse(stdout) as { ifname?: unknown }[]).some((link) => link.ifname === device)
 }
 
 /** One echo request, answered within a second. */
 export async function answersPing(from: Namespace, address: string): Promise<boolean> {
   try {
-    await from.exec('ping', ['-n', '-c', '1', '-W', '1', address]);
-    return true;
+    await from.exec('ping', ['-n', '-c', '1', '-W', '1', address])
+    return true
   } catch (error) {
-    if (error instanceof BenchFailure && error.code === 'command-failed') return false;
-    throw error;
+    if (error instanceof BenchFailure && error.code === 'command-failed') return false
+    throw error
   }
 }

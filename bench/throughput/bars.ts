@@ -2,41 +2,56 @@
  * What Whalescale has to reach, and whether it did. Bars are ratios to peers of the same run, or absolute.
  * Invariant: a bar whose figures are missing is `unknown`, with the reason; it never counts as reached.
  */
-import { METRICS, type MetricName } from './metric.js';
-import type { PeerResult } from './result.js';
+import { METRICS, type MetricName } from './metric.js'
+import type { PeerResult } from './result.js'
 
-type Yardstick = 'wireguard-go' | 'tailscale-fork' | 'best peer' | 'absolute';
+type Yardstick = 'wireguard-go' | 'tailscale-fork' | 'best peer' | 'absolute'
 
 interface Bar {
-  readonly subject: string;
-  readonly metric: MetricName;
-  readonly against: Yardstick;
+  readonly subject: string
+  readonly metric: MetricName
+  readonly against: Yardstick
   /** At least this (higher is better) or at most this (lower is better). */
-  readonly bar: number;
-  readonly goal?: number;
+  readonly bar: number
+  readonly goal?: number
 }
 
 export interface Verdict extends Bar {
-  readonly outcome: 'goal' | 'pass' | 'miss' | 'unknown';
+  readonly outcome: 'goal' | 'pass' | 'miss' | 'unknown'
   /** The ratio, or the figure itself for an absolute bar; null when unknown. */
-  readonly value: number | null;
+  readonly value: number | null
   /** Which peer was the yardstick, or why there is no verdict. */
-  readonly note: string;
+  readonly note: string
 }
 
-const DEFAULT = 'whalescale';
-const RING = 'whalescale-ring';
+const DEFAULT = 'whalescale'
+const RING = 'whalescale-ring'
 
-function ratios(subject: string, metric: MetricName, wireguardGo: [number, number?], fork: [number, number?]): Bar[] {
-  return ([['wireguard-go', wireguardGo], ['tailscale-fork', fork]] as const).map(([against, [bar, goal]]) =>
-    ({ subject, metric, against, bar, ...(goal !== undefined && { goal }) }));
+function ratios(
+  subject: string,
+  metric: MetricName,
+  wireguardGo: [number, number?],
+  fork: [number, number?],
+): Bar[] {
+  return (
+    [
+      ['wireguard-go', wireguardGo],
+      ['tailscale-fork', fork],
+    ] as const
+  ).map(([against, [bar, goal]]) => ({
+    subject,
+    metric,
+    against,
+    bar,
+    ...(goal !== undefined && { goal }),
+  }))
 }
 
 function udpBars(metric: MetricName): Bar[] {
   return [
     { subject: DEFAULT, metric, against: 'wireguard-go', bar: 1.5 },
     { subject: DEFAULT, metric, against: 'best peer', bar: 1.2 },
-  ];
+  ]
 }
 
 export const BARS: readonly Bar[] = [
@@ -52,44 +67,51 @@ export const BARS: readonly Bar[] = [
   { subject: DEFAULT, metric: 'startUp', against: 'absolute', bar: 300 },
   { subject: DEFAULT, metric: 'rss', against: 'absolute', bar: 120 },
   { subject: DEFAULT, metric: 'idleCpu', against: 'absolute', bar: 0.5 },
-];
+]
 
 /** Not peers: the ceiling, and ourselves. */
-const NO_YARDSTICK = new Set(['raw-veth', DEFAULT, RING]);
+const NO_YARDSTICK = new Set(['raw-veth', DEFAULT, RING])
 
 export function judge(peers: readonly PeerResult[]): Verdict[] {
-  return BARS.map((bar) => judgeOne(bar, peers));
+  return BARS.map((bar) => judgeOne(bar, peers))
 }
 
 function judgeOne(bar: Bar, peers: readonly PeerResult[]): Verdict {
-  const own = median(peers, bar.subject, bar.metric);
-  if (own === undefined) return unknown(bar, `${bar.subject} has no figure`);
-  if (bar.against === 'absolute') return decided(bar, own, '');
-  const yardstick = bar.against === 'best peer' ? bestPeer(peers, bar.metric) : bar.against;
-  const theirs = yardstick === undefined ? undefined : median(peers, yardstick, bar.metric);
-  if (yardstick === undefined || theirs === undefined) return unknown(bar, `${yardstick ?? 'no peer'} has no figure`);
-  return decided(bar, own / theirs, yardstick);
+  const own = median(peers, bar.subject, bar.metric)
+  if (own === undefined) return unknown(bar, `${bar.subject} has no figure`)
+  if (bar.against === 'absolute') return decided(bar, own, '')
+  const yardstick = bar.against === 'best peer' ? bestPeer(peers, bar.metric) : bar.against
+  const theirs = yardstick === undefined ? undefined : median(peers, yardstick, bar.metric)
+  if (yardstick === undefined || theirs === undefined)
+    return unknown(bar, `${yardstick ?? 'no peer'} has no figure`)
+  return decided(bar, own / theirs, yardstick)
 }
 
 function decided(bar: Bar, value: number, note: string): Verdict {
-  const reaches = (limit: number): boolean => (METRICS[bar.metric].better === 'higher' ? value >= limit : value <= limit);
-  const passed = reaches(bar.bar);
-  const outcome = passed && bar.goal !== undefined && reaches(bar.goal) ? 'goal' : passed ? 'pass' : 'miss';
-  return { ...bar, outcome, value, note };
+  const reaches = (limit: number): boolean =>
+    METRICS[bar.metric].better === 'higher' ? value >= limit : value <= limit
+  const passed = reaches(bar.bar)
+  const outcome =
+    passed && bar.goal !== undefined && reaches(bar.goal) ? 'goal' : passed ? 'pass' : 'miss'
+  return { ...bar, outcome, value, note }
 }
 
 function unknown(bar: Bar, note: string): Verdict {
-  return { ...bar, outcome: 'unknown', value: null, note };
+  return { ...bar, outcome: 'unknown', value: null, note }
 }
 
 function bestPeer(peers: readonly PeerResult[], metric: MetricName): string | undefined {
-  const sign = METRICS[metric].better === 'higher' ? -1 : 1;
+  const sign = METRICS[metric].better === 'higher' ? -1 : 1
   return peers
     .filter((peer) => !NO_YARDSTICK.has(peer.name) && peer.summary[metric] !== undefined)
     .map((peer) => ({ name: peer.name, key: sign * (peer.summary[metric]?.median ?? 0) }))
-    .sort((a, b) => a.key - b.key)[0]?.name;
+    .sort((a, b) => a.key - b.key)[0]?.name
 }
 
-function median(peers: readonly PeerResult[], name: string, metric: MetricName): number | undefined {
-  return peers.find((peer) => peer.name === name)?.summary[metric]?.median;
+function median(
+  peers: readonly PeerResult[],
+  name: string,
+  metric: MetricName,
+): number | undefined {
+  return peers.find((peer) => peer.name === name)?.summary[metric]?.median
 }

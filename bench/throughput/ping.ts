@@ -1,31 +1,40 @@
 /**
  * Round-trip times by ping: every reply counts, not ping's own summary, so that percentiles are exact.
  */
-import { BenchFailure } from '../failure.js';
-import type { Namespace } from '../lab.js';
-import { mean, percentile } from './statistics.js';
+import { BenchFailure } from '../failure.js'
+import type { Namespace } from '../lab.js'
+import { mean, percentile } from './statistics.js'
 
 export interface RoundTrips {
-  readonly mean: number;
-  readonly p50: number;
-  readonly p99: number;
+  readonly mean: number
+  readonly p50: number
+  readonly p99: number
 }
 
-const INTERVAL_S = 0.01;
+const INTERVAL_S = 0.01
 
 /** Milliseconds. `seconds` bounds the run: lost replies shorten the sample, none at all is an error. */
 export async function ping(from: Namespace, address: string, seconds: number): Promise<RoundTrips> {
   const { stdout } = await from.exec(
     'ping',
-    ['-n', '-i', String(INTERVAL_S), '-c', String(Math.floor(seconds / INTERVAL_S)), '-w', String(Math.ceil(seconds) + 1), address],
+    [
+      '-n',
+      '-i',
+      String(INTERVAL_S),
+      '-c',
+      String(Math.floor(seconds / INTERVAL_S)),
+      '-w',
+      String(Math.ceil(seconds) + 1),
+      address,
+    ],
     { timeoutMs: (seconds + 10) * 1000 },
-  );
-  return roundTrips(stdout);
+  )
+  return roundTrips(stdout)
 }
 
 /** Exported for its test. Throws `BenchFailure` (unexpected-output) when there is no reply. */
 export function roundTrips(output: string): RoundTrips {
-  const times = [...output.matchAll(/ time=([\d.]+) ms/g)].map((match) => Number(match[1]));
-  if (times.length === 0) throw new BenchFailure('unexpected-output', 'ping got no reply');
-  return { mean: mean(times), p50: percentile(times, 50), p99: percentile(times, 99) };
+  const times = [...output.matchAll(/ time=([\d.]+) ms/g)].map((match) => Number(match[1]))
+  if (times.length === 0) throw new BenchFailure('unexpected-output', 'ping got no reply')
+  return { mean: mean(times), p50: percentile(times, 50), p99: percentile(times, 99) }
 }

@@ -2,68 +2,84 @@
  * One run: every peer takes a turn in every round, so that whatever disturbs the machine hits all alike.
  * Invariants: one tunnel exists at a time; the order rotates from round to round; nothing outlives the run.
  */
-import { mkdir, mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { mkdir, mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 
-import { reasonOf } from '../failure.js';
-import { createLab } from '../lab.js';
-import { INNER, UNDERLAY, type Pair, type Peer, type Tunnel } from '../peers/peer.js';
-import { answersPing, settle } from '../peers/settle.js';
-import { judge } from './bars.js';
-import { takeTurn } from './loads.js';
-import { provenance } from './machine.js';
-import { PeerRecord, type Result, type Settings } from './result.js';
+import { reasonOf } from '../failure.js'
+import { createLab } from '../lab.js'
+import { INNER, UNDERLAY, type Pair, type Peer, type Tunnel } from '../peers/peer.js'
+import { answersPing, settle } from '../peers/settle.js'
+import { judge } from './bars.js'
+import { takeTurn } from './loads.js'
+import { provenance } from './machine.js'
+import { PeerRecord, type Result, type Settings } from './result.js'
 
 interface Contestant {
-  readonly peer: Peer;
-  readonly record: PeerRecord;
+  readonly peer: Peer
+  readonly record: PeerRecord
 }
 
 /** `report` is told what happens, one line at a time. */
-export async function runThroughput(peers: readonly Peer[], settings: Settings, report: (line: string) => void): Promise<Result> {
-  const origin = await provenance();
-  const contestants = await install(peers, report);
-  const present = contestants.filter(({ record }) => record.available);
-  const directory = await mkdtemp(join(tmpdir(), 'whalescale-bench-'));
-  const lab = createLab();
+export async function runThroughput(
+  peers: readonly Peer[],
+  settings: Settings,
+  report: (line: string) => void,
+): Promise<Result> {
+  const origin = await provenance()
+  const contestants = await install(peers, report)
+  const present = contestants.filter(({ record }) => record.available)
+  const directory = await mkdtemp(join(tmpdir(), 'whalescale-bench-'))
+  const lab = createLab()
   try {
-    const a = await lab.namespace('a');
-    const b = await lab.namespace('b');
+    const a = await lab.namespace('a')
+    const b = await lab.namespace('b')
     await lab.veth(a, b, {
       addressA: `${UNDERLAY.a}/${String(UNDERLAY.prefix)}`,
       addressB: `${UNDERLAY.b}/${String(UNDERLAY.prefix)}`,
       mtu: UNDERLAY.mtu,
-    });
+    })
     for (let round = 0; round < settings.rounds; round++) {
       for (const contestant of rotate(present, round)) {
-        const own = join(directory, `${contestant.peer.name}-${String(round)}`);
-        await mkdir(own, { mode: 0o700 });
-        const label = `round ${String(round + 1)}/${String(settings.rounds)} ${contestant.peer.name}`;
-        await playRound(contestant, { a, b, directory: own }, round, settings, (load) => { report(`${label}: ${load}`); });
+        const own = join(directory, `${contestant.peer.name}-${String(round)}`)
+        await mkdir(own, { mode: 0o700 })
+        const label = `round ${String(round + 1)}/${String(settings.rounds)} ${contestant.peer.name}`
+        await playRound(contestant, { a, b, directory: own }, round, settings, (load) => {
+          report(`${label}: ${load}`)
+        })
       }
     }
   } finally {
-    await lab.close();
-    await rm(directory, { recursive: true, force: true });
+    await lab.close()
+    await rm(directory, { recursive: true, force: true })
   }
-  const results = contestants.map(({ record }) => record.finish());
-  return { schema: 1, bench: 'throughput', provenance: origin, settings, peers: results, bars: judge(results) };
+  const results = contestants.map(({ record }) => record.finish())
+  return {
+    schema: 1,
+    bench: 'throughput',
+    provenance: origin,
+    settings,
+    peers: results,
+    bars: judge(results),
+  }
 }
 
-async function install(peers: readonly Peer[], report: (line: string) => void): Promise<Contestant[]> {
-  const contestants: Contestant[] = [];
+async function install(
+  peers: readonly Peer[],
+  report: (line: string) => void,
+): Promise<Contestant[]> {
+  const contestants: Contestant[] = []
   for (const peer of peers) {
-    report(`${peer.name}: looking for it, building it if need be`);
-    const record = new PeerRecord(peer.name);
+    report(`${peer.name}: looking for it, building it if need be`)
+    const record = new PeerRecord(peer.name)
     try {
-      record.version = await peer.install();
+      record.version = await peer.install()
     } catch (error) {
-      record.cannotRun(reasonOf(error));
+      record.cannotRun(reasonOf(error))
     }
-    contestants.push({ peer, record });
+    contestants.push({ peer, record })
   }
-  return contestants;
+  return contestants
 }
 
 async function playRound(
@@ -73,26 +89,26 @@ async function playRound(
   settings: Settings,
   report: (load: string) => void,
 ): Promise<void> {
-  let tunnel: Tunnel;
+  let tunnel: Tunnel
   try {
-    report('start');
-    tunnel = await peer.start(pair);
+    report('start')
+    tunnel = await peer.start(pair)
   } catch (error) {
-    record.failedToStart(round, reasonOf(error));
-    return;
+    record.failedToStart(round, reasonOf(error))
+    return
   }
   try {
-    await settle('an answered ping', tunnel.agents, () => answersPing(pair.a, INNER.b));
-    if (tunnel.describe !== undefined) record.agent ??= await tunnel.describe();
-    record.turn(round, await takeTurn({ pair, tunnel, durations: settings }, report));
+    await settle('an answered ping', tunnel.agents, () => answersPing(pair.a, INNER.b))
+    if (tunnel.describe !== undefined) record.agent ??= await tunnel.describe()
+    record.turn(round, await takeTurn({ pair, tunnel, durations: settings }, report))
   } catch (error) {
-    record.failedToStart(round, reasonOf(error));
+    record.failedToStart(round, reasonOf(error))
   } finally {
-    await tunnel.stop();
+    await tunnel.stop()
   }
 }
 
 function rotate<T>(items: readonly T[], by: number): T[] {
-  const start = items.length === 0 ? 0 : by % items.length;
-  return [...items.slice(start), ...items.slice(0, start)];
+  const start = items.length === 0 ? 0 : by % items.length
+  return [...items.slice(start), ...items.slice(0, start)]
 }

@@ -1,44 +1,54 @@
 /**
  * Time from exec of A's agent to the first datagram answered through the tunnel, B's agent being up all along.
  */
-import { fileURLToPath } from 'node:url';
+import { fileURLToPath } from 'node:url'
 
-import { BenchFailure } from '../failure.js';
-import type { LabProcess } from '../lab.js';
-import { INNER, type Pair, type Tunnel } from '../peers/peer.js';
-import { settle } from '../peers/settle.js';
+import { BenchFailure } from '../failure.js'
+import type { LabProcess } from '../lab.js'
+import { INNER, type Pair, type Tunnel } from '../peers/peer.js'
+import { settle } from '../peers/settle.js'
 
-const ECHO_PORT = 4000;
+const ECHO_PORT = 4000
 
 /** Milliseconds, one per try. Throws `BenchFailure` when a try gets no answer. */
-export async function startUpTimes(pair: Pair, restart: NonNullable<Tunnel['restart']>, tries: number): Promise<number[]> {
-  const script = fileURLToPath(new URL('./prober.js', import.meta.url));
+export async function startUpTimes(
+  pair: Pair,
+  restart: NonNullable<Tunnel['restart']>,
+  tries: number,
+): Promise<number[]> {
+  const script = fileURLToPath(new URL('./prober.js', import.meta.url))
   const prober = (role: 'echo' | 'probe'): LabProcess =>
-    pair[role === 'echo' ? 'b' : 'a'].spawn(process.execPath, [script, role, INNER.b, String(ECHO_PORT)]);
+    pair[role === 'echo' ? 'b' : 'a'].spawn(process.execPath, [
+      script,
+      role,
+      INNER.b,
+      String(ECHO_PORT),
+    ])
   const ready = (process: LabProcess): Promise<void> =>
-    settle('the prober', [process], () => Promise.resolve(process.output().includes('ready')));
+    settle('the prober', [process], () => Promise.resolve(process.output().includes('ready')))
 
-  const echo = prober('echo');
+  const echo = prober('echo')
   try {
-    await ready(echo);
-    const times: number[] = [];
+    await ready(echo)
+    const times: number[] = []
     for (let i = 0; i < tries; i++) {
-      await restart.stopA();
-      const probe = prober('probe');
-      await ready(probe);
-      const began = process.hrtime.bigint();
-      restart.startA();
-      await probe.exited;
-      times.push(Number(answeredAt(probe) - began) / 1e6);
+      await restart.stopA()
+      const probe = prober('probe')
+      await ready(probe)
+      const began = process.hrtime.bigint()
+      restart.startA()
+      await probe.exited
+      times.push(Number(answeredAt(probe) - began) / 1e6)
     }
-    return times;
+    return times
   } finally {
-    await echo.stop();
+    await echo.stop()
   }
 }
 
 function answeredAt(probe: LabProcess): bigint {
-  const answer = /^answered (\d+)$/m.exec(probe.output())?.[1];
-  if (answer === undefined) throw new BenchFailure('timeout', 'no answer through the restarted tunnel');
-  return BigInt(answer);
+  const answer = /^answered (\d+)$/m.exec(probe.output())?.[1]
+  if (answer === undefined)
+    throw new BenchFailure('timeout', 'no answer through the restarted tunnel')
+  return BigInt(answer)
 }

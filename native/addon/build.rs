@@ -28,7 +28,8 @@ fn main() {
 
 /// Asks the C preprocessor, which knows the include paths, whether the header is there.
 fn header_found() -> bool {
-    let probe = std::path::PathBuf::from(env::var_os("OUT_DIR").unwrap_or_default()).join("probe.c");
+    let probe =
+        std::path::PathBuf::from(env::var_os("OUT_DIR").unwrap_or_default()).join("probe.c");
     std::fs::write(&probe, format!("#include <{HEADER}>\n")).is_ok()
         && cc::Build::new()
             .file(&probe)

@@ -36,7 +36,7 @@ const char *whalescale_mb_load(void)
         snprintf(soname, sizeof soname, "libIPSec_MB.so.%u", (unsigned)IMB_VERSION_NUM >> 16);
         library = dlopen(soname, RTLD_NOW | RTLD_LOCAL);
         if (library == NULL) {
-                snprintf(reason, sizeof reason, "%s is not installed", soname);
+                snprintf(reason, sizeof reason, "%s", dlerror());
                 return reason;
         }
         *(void **)&version = dlsym(library, "imb_get_version");
@@ -76,18 +76,16 @@ void whalescale_mb_free(void *manager)
 }
 
 /*
- * One datagram: ciphers `len` bytes in place and puts the computed tag at `tag`.
+ * One message: ciphers `len` bytes in place and puts the computed tag at `tag`.
  *
  * The job API without its argument checks is the fastest of the library's interfaces for this
  * cipher; a job of it completes within submit, so nothing is ever left in flight.
  */
-static bool process(IMB_MGR *manager, const uint8_t *key, uint64_t counter, IMB_CIPHER_DIRECTION direction,
-                    uint8_t *payload, size_t len, uint8_t *tag)
+static inline bool process(IMB_MGR *manager, const uint8_t *key, const uint8_t *nonce, const uint8_t *aad,
+                           size_t aad_len, IMB_CIPHER_DIRECTION direction, uint8_t *payload, size_t len, uint8_t *tag)
 {
-        uint8_t nonce[NONCE_LEN] = { 0 };
         IMB_JOB *job = IMB_GET_NEXT_JOB(manager);
 
-        memcpy(nonce + COUNTER_OFFSET, &counter, sizeof counter);
         job->cipher_mode = IMB_CIPHER_CHACHA20_POLY1305;
         job->hash_alg = IMB_AUTH_CHACHA20_POLY1305;
         job->cipher_direction = direction;
@@ -103,12 +101,22 @@ static bool process(IMB_MGR *manager, const uint8_t *key, uint64_t counter, IMB_
         job->msg_len_to_cipher_in_bytes = len;
         job->hash_start_src_offset_in_bytes = 0;
         job->msg_len_to_hash_in_bytes = len;
-        job->u.CHACHA20_POLY1305.aad = NULL;
-        job->u.CHACHA20_POLY1305.aad_len_in_bytes = 0;
+        job->u.CHACHA20_POLY1305.aad = aad;
+        job->u.CHACHA20_POLY1305.aad_len_in_bytes = aad_len;
         job->auth_tag_output = tag;
         job->auth_tag_output_len_in_bytes = TAG_LEN;
         job = IMB_SUBMIT_JOB_NOCHECK(manager);
         return job != NULL && job->status == IMB_STATUS_COMPLETED;
+}
+
+/* A datagram's payload, under its counter and without associated data. */
+static bool process_payload(IMB_MGR *manager, const uint8_t *key, uint64_t counter, IMB_CIPHER_DIRECTION direction,
+                            uint8_t *payload, size_t len, uint8_t *tag)
+{
+        uint8_t nonce[NONCE_LEN] = { 0 };
+
+        memcpy(nonce + COUNTER_OFFSET, &counter, sizeof counter);
+        return process(manager, key, nonce, NULL, 0, direction, payload, len, tag);
 }
 
 /* Compares in a time that does not depend on where the tags differ. */
@@ -132,7 +140,7 @@ void whalescale_mb_seal_run(void *manager, const uint8_t *key, uint64_t first_co
                 if (size < HEADER_LEN + TAG_LEN)
                         continue;
                 /* A failed job must not let plaintext out: zeros are refused by the receiver. */
-                if (!process(manager, key, first_counter, IMB_DIR_ENCRYPT, datagram + HEADER_LEN,
+                if (!process_payload(manager, key, first_counter, IMB_DIR_ENCRYPT, datagram + HEADER_LEN,
                              size - HEADER_LEN - TAG_LEN, datagram + size - TAG_LEN))
                         memset(datagram + HEADER_LEN, 0, size - HEADER_LEN);
         }
@@ -148,8 +156,15 @@ void whalescale_mb_open_run(void *manager, const uint8_t *key, const uint64_t *c
                 uint8_t tag[TAG_LEN];
 
                 verdicts[n] = size >= HEADER_LEN + TAG_LEN &&
-                              process(manager, key, counters[n], IMB_DIR_DECRYPT, datagram + HEADER_LEN,
-                                      size - HEADER_LEN - TAG_LEN, tag) &&
+                              process_payload(manager, key, counters[n], IMB_DIR_DECRYPT, datagram + HEADER_LEN,
+                                              size - HEADER_LEN - TAG_LEN, tag) &&
                               tags_equal(tag, datagram + size - TAG_LEN);
         }
+}
+
+/* One message with any nonce and associated data, as published vectors have them. */
+bool whalescale_mb_message(void *manager, const uint8_t *key, const uint8_t *nonce, const uint8_t *aad, size_t aad_len,
+                           bool seal, uint8_t *payload, size_t len, uint8_t *tag)
+{
+        return process(manager, key, nonce, aad, aad_len, seal ? IMB_DIR_ENCRYPT : IMB_DIR_DECRYPT, payload, len, tag);
 }

@@ -14,7 +14,7 @@ use curve25519_dalek::edwards::CompressedEdwardsY;
 use curve25519_dalek::scalar::clamp_integer;
 use curve25519_dalek::traits::IsIdentity;
 use data_encoding::{BASE32_NOPAD, BASE64};
-use ed25519_dalek::{Signature, Signer, SigningKey, VerifyingKey};
+use ed25519_dalek::{Signer, SigningKey};
 use zeroize::Zeroizing;
 
 /// The /48 that every overlay address is in, a unique local prefix (RFC 4193, section 3.1).
@@ -108,15 +108,6 @@ impl NodeId {
             *octet = byte;
         }
         Ipv6Addr::from(octets)
-    }
-
-    /// Whether `signature` is this node's over `bytes` in `domain`; see [`Secret::sign`].
-    pub fn verify(&self, domain: &str, bytes: &[u8], signature: &[u8; 64]) -> bool {
-        let signature = Signature::from_bytes(signature);
-        VerifyingKey::from_bytes(&self.ed25519).is_ok_and(|key| {
-            key.verify_strict(&signed_message(domain, bytes), &signature)
-                .is_ok()
-        })
     }
 }
 
@@ -234,7 +225,9 @@ impl Secret {
     ///
     /// The length keeps two domains, one a prefix of the other, from ever signing the same message.
     pub fn sign(&self, domain: &str, bytes: &[u8]) -> [u8; 64] {
-        self.signing.sign(&signed_message(domain, bytes)).to_bytes()
+        let length = (domain.len() as u64).to_le_bytes();
+        let message = [&length, domain.as_bytes(), bytes].concat();
+        self.signing.sign(&message).to_bytes()
     }
 }
 
@@ -268,11 +261,6 @@ impl fmt::Debug for PresharedKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("PresharedKey")
     }
-}
-
-fn signed_message(domain: &str, bytes: &[u8]) -> Vec<u8> {
-    let length = (domain.len() as u64).to_le_bytes();
-    [&length, domain.as_bytes(), bytes].concat()
 }
 
 fn without_line_end(text: &str) -> &str {

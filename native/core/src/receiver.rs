@@ -141,78 +141,43 @@ impl Receiver {
         from: Endpoint,
         now: Instant,
     ) {
-        let Some(run) = arena.get_mut(at.clone()) else {
-            return;
-        };
-        let counters: ArrayVec<u64, { limits::RECEIVED_DATAGRAMS }> = run
-            .chunks(stride)
-            .map(counter_of)
-            .take(limits::RECEIVED_DATAGRAMS)
-            .collect();
-        let count = counters.len() as u64;
+        let run = arena.get_mut(at.clone()).unwrap_or_default();
+        let count = run.len().div_ceil(stride) as u64;
         let Some(key) = self.keys.get_mut(&index) else {
             return self.drops.add(DropReason::UnknownIndex, count);
         };
         if now - key.info.created >= protocol::REJECT_AFTER_TIME {
             return self.drops.add(DropReason::KeyExpired, count);
         }
-        let mut verdicts = [false; limits::RECEIVED_DATAGRAMS];
-        let Some(verdicts) = verdicts.get_mut(..counters.len()) else {
-            return;
-        };
-        key.info.key.open_run(&counters, run, stride, verdicts);
-
         let mut seen = Seen::default();
-        let mut start = at.start;
-        for (counter, authentic) in counters.iter().zip(verdicts.iter()) {
-            let datagram = start..(start + stride).min(at.end);
-            start = datagram.end;
-            if !authentic {
-                self.drops.count(DropReason::Forged);
+        let mut end = at.start;
+        for (counter, authentic) in key.open_run(run, stride) {
+            let datagram = end..(end + stride).min(at.end);
+            end = datagram.end;
+            if let Err(reason) = key.admit(counter, authentic) {
+                self.drops.count(reason);
                 continue;
             }
-            match key.window.commit(*counter) {
-                Verdict::Fresh => {}
-                Verdict::Duplicate => {
-                    self.drops.count(DropReason::Replayed);
-                    continue;
-                }
-                Verdict::TooOld => {
-                    self.drops.count(DropReason::TooOld);
-                    continue;
-                }
-            }
-            seen.count(datagram.len(), *counter);
-            if !key.confirmed {
+            seen.count(datagram.len(), counter);
+            if !std::mem::replace(&mut key.confirmed, true) {
                 // Before any frame under this key, so that control can answer under it.
-                key.confirmed = true;
-                self.reports.push(FromReceiver::Confirmed {
-                    peer: key.info.peer,
-                    index,
-                });
+                let peer = key.info.peer;
+                self.reports.push(FromReceiver::Confirmed { peer, index });
             }
-            let plaintext = datagram.start + HEADER_LEN..datagram.end - TAG_LEN;
-            let accepted = accept(
-                arena,
-                plaintext,
-                &key.info,
-                self.routes.as_ref(),
-                &mut seen.source,
-            );
-            match accepted {
+            let routes = self.routes.as_ref();
+            match accept(arena, &datagram, &key.info, routes, &mut seen.source) {
                 Ok(Accepted::Packet(range)) => {
                     seen.data = true;
                     self.packets.push(range);
                 }
                 Ok(Accepted::Keepalive) => {}
-                Ok(Accepted::Frame(range)) => {
-                    let plaintext = arena.get(range).unwrap_or_default().to_vec();
-                    let peer = key.info.peer;
+                Ok(Accepted::Frame(plaintext)) => {
+                    let (peer, datagram) = (key.info.peer, datagram.len());
                     let frame = FromReceiver::Frame {
                         peer,
                         index,
                         from,
-                        datagram: datagram.len(),
+                        datagram,
                         plaintext,
                     };
                     push_report(
@@ -226,13 +191,8 @@ impl Receiver {
             }
         }
         if seen.packets > 0 {
-            key.note(
-                &seen,
-                from,
-                now,
-                address_of(&mut self.addresses, key.info.peer),
-                &mut self.reports,
-            );
+            let address = address_of(&mut self.addresses, key.info.peer);
+            key.note(&seen, from, now, address, &mut self.reports);
         }
     }
 
@@ -300,6 +260,30 @@ impl Seen {
 }
 
 impl Key {
+    /// Opens the run in place; gives the counter of each datagram and whether it is authentic.
+    fn open_run(&self, run: &mut [u8], stride: usize) -> Opened {
+        let datagrams = run.chunks(stride).take(limits::RECEIVED_DATAGRAMS);
+        let counters: ArrayVec<u64, { limits::RECEIVED_DATAGRAMS }> =
+            datagrams.map(counter_of).collect();
+        let mut verdicts = [false; limits::RECEIVED_DATAGRAMS];
+        if let Some(verdicts) = verdicts.get_mut(..counters.len()) {
+            self.info.key.open_run(&counters, run, stride, verdicts);
+        }
+        counters.into_iter().zip(verdicts)
+    }
+
+    /// Whether a datagram with this counter may be used.
+    fn admit(&mut self, counter: u64, authentic: bool) -> Result<(), DropReason> {
+        if !authentic {
+            return Err(DropReason::Forged);
+        }
+        match self.window.commit(counter) {
+            Verdict::Fresh => Ok(()),
+            Verdict::Duplicate => Err(DropReason::Replayed),
+            Verdict::TooOld => Err(DropReason::TooOld),
+        }
+    }
+
     fn note(
         &mut self,
         seen: &Seen,
@@ -346,20 +330,27 @@ impl Address {
     }
 }
 
+/// Counter and authenticity of each datagram of a run.
+type Opened = std::iter::Zip<
+    arrayvec::IntoIter<u64, { limits::RECEIVED_DATAGRAMS }>,
+    std::array::IntoIter<bool, { limits::RECEIVED_DATAGRAMS }>,
+>;
+
 enum Accepted {
     Packet(Range<usize>),
-    Frame(Range<usize>),
+    Frame(Vec<u8>),
     Keepalive,
 }
 
-/// Decides what an authentic plaintext is, and whether the peer may send it.
+/// Decides what an authentic datagram holds, and whether the peer may send it.
 fn accept(
     arena: &[u8],
-    at: Range<usize>,
+    datagram: &Range<usize>,
     key: &ReceiveKey,
     routes: Option<&PeerRoutes>,
     allowed: &mut Option<IpAddr>,
 ) -> Result<Accepted, DropReason> {
+    let at = datagram.start + HEADER_LEN..datagram.end - TAG_LEN;
     let plaintext = arena.get(at.clone()).ok_or(DropReason::BadPlaintext)?;
     match plaintext.first() {
         None => Ok(Accepted::Keepalive),
@@ -376,7 +367,7 @@ fn accept(
             Ok(Accepted::Packet(at.start..at.start + len))
         }
         Some(_) if key.frames => match frame::parse(plaintext) {
-            Ok(Plaintext::Frame(_)) => Ok(Accepted::Frame(at)),
+            Ok(Plaintext::Frame(_)) => Ok(Accepted::Frame(plaintext.to_vec())),
             Ok(_) => Ok(Accepted::Keepalive),
             Err(_) => Err(DropReason::BadPlaintext),
         },

@@ -41,11 +41,6 @@ impl IpPrefix {
     pub fn length(&self) -> u8 {
         self.length
     }
-
-    /// Whether `address` is in the block.
-    pub fn contains(&self, address: IpAddr) -> bool {
-        Self::new(address, self.length).is_ok_and(|block| block.address == self.address)
-    }
 }
 
 impl fmt::Display for IpPrefix {

@@ -91,6 +91,8 @@ impl<P> Bottleneck<P> {
     pub(crate) fn finish(&self) -> Option<u64> {
         self.waiting.front()?;
         let left = match self.rate {
+            // Sent in full, though the rate may have changed at that very moment.
+            _ if self.front_work == 0 => 0,
             None => 0,
             Some(0) => return None,
             Some(rate) => saturate(self.front_work.div_ceil(u128::from(rate))),

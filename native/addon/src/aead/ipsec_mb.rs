@@ -35,6 +35,18 @@ unsafe extern "C" {
         stride: usize,
         verdicts: *mut bool,
     );
+    #[cfg(test)]
+    fn whalescale_mb_message(
+        manager: *mut c_void,
+        key: *const u8,
+        nonce: *const u8,
+        aad: *const u8,
+        aad_len: usize,
+        seal: bool,
+        payload: *mut u8,
+        len: usize,
+        tag: *mut u8,
+    ) -> bool;
 }
 
 /// Proof that the library is open, fits this CPU, and agrees with ring.
@@ -73,7 +85,11 @@ fn load_once() -> Result<(), Unavailable> {
         let reason = unsafe { CStr::from_ptr(reason) };
         return Err(Unavailable::Library(reason.to_string_lossy().into_owned()));
     }
-    if agrees_with_ring() { Ok(()) } else { Err(Unavailable::SelfTest) }
+    if agrees_with_ring() {
+        Ok(())
+    } else {
+        Err(Unavailable::SelfTest)
+    }
 }
 
 /// Seals and opens a run of datagrams around the cipher's block sizes with both implementations.
@@ -92,7 +108,10 @@ fn agrees_with_ring() -> bool {
             let mut verdicts = [false; 2];
             tested.open_run(&[7, 8], &mut ours, stride, &mut verdicts);
             let opened = ours.chunks(stride).all(|datagram| {
-                datagram.iter().take(HEADER_LEN + len).all(|byte| *byte == 0x5a)
+                datagram
+                    .iter()
+                    .take(HEADER_LEN + len)
+                    .all(|byte| *byte == 0x5a)
             });
             sealed_alike && opened && verdicts == [true; 2]
         })
@@ -121,7 +140,9 @@ thread_local! {
 
 /// Runs `work` with this thread's manager; `None` if there is none (no memory, or the thread is ending).
 fn with_manager<R>(work: impl FnOnce(*mut c_void) -> R) -> Option<R> {
-    let manager = MANAGER.try_with(|manager| manager.as_ref().map(|manager| manager.0.as_ptr())).ok()??;
+    let manager = MANAGER
+        .try_with(|manager| manager.as_ref().map(|manager| manager.0.as_ptr()))
+        .ok()??;
     Some(work(manager))
 }
 
@@ -133,7 +154,10 @@ struct IpsecMbKey {
 
 impl IpsecMbKey {
     fn new(key: &[u8; 32]) -> Self {
-        Self { key: Zeroizing::new(*key), fallback: RingKey::new(key) }
+        Self {
+            key: Zeroizing::new(*key),
+            fallback: RingKey::new(key),
+        }
     }
 }
 
@@ -144,7 +168,9 @@ impl AeadKey for IpsecMbKey {
             let (start, len, key) = (run.as_mut_ptr(), run.len(), self.key.as_ptr());
             // SAFETY: the manager is this thread's own; key and run are live for the call, the run
             // exclusively; the shim stays within `len`; a stride of 0 would never end.
-            unsafe { whalescale_mb_seal_run(manager, key, first_counter, start, len, stride.max(1)) }
+            unsafe {
+                whalescale_mb_seal_run(manager, key, first_counter, start, len, stride.max(1))
+            }
         });
         if sealed.is_none() {
             self.fallback.seal_run(first_counter, run, stride);
@@ -158,11 +184,52 @@ impl AeadKey for IpsecMbKey {
             let (counters, verdicts) = (counters.as_ptr(), verdicts.as_mut_ptr());
             // SAFETY: as in `seal_run`; `counters` and `verdicts` have at least `count` entries.
             unsafe {
-                whalescale_mb_open_run(manager, key, counters, count, start, len, stride.max(1), verdicts);
+                whalescale_mb_open_run(
+                    manager,
+                    key,
+                    counters,
+                    count,
+                    start,
+                    len,
+                    stride.max(1),
+                    verdicts,
+                );
             }
         });
         if opened.is_none() {
             self.fallback.open_run(counters, run, stride, verdicts);
         }
     }
+}
+
+/// Ciphers one message in place, either way, and returns its tag: the form of published vectors.
+#[cfg(test)]
+pub(super) fn message(
+    key: &[u8; 32],
+    nonce: &[u8; 12],
+    aad: &[u8],
+    seal: bool,
+    text: &mut [u8],
+) -> [u8; TAG_LEN] {
+    let mut tag = [0; TAG_LEN];
+    let done = with_manager(|manager| {
+        let (key, nonce, aad_start) = (key.as_ptr(), nonce.as_ptr(), aad.as_ptr());
+        let (start, len, tag) = (text.as_mut_ptr(), text.len(), tag.as_mut_ptr());
+        // SAFETY: everything is live for the call and as long as said.
+        unsafe {
+            whalescale_mb_message(
+                manager,
+                key,
+                nonce,
+                aad_start,
+                aad.len(),
+                seal,
+                start,
+                len,
+                tag,
+            )
+        }
+    });
+    assert_eq!(done, Some(true));
+    tag
 }

@@ -48,7 +48,9 @@ pub fn available() -> Vec<Box<dyn AeadBackend>> {
 
 /// The backend called `name` (`"ring"`, `"ipsec-mb"`), if it works here.
 pub fn by_name(name: &str) -> Option<Box<dyn AeadBackend>> {
-    available().into_iter().find(|backend| backend.name() == name)
+    available()
+        .into_iter()
+        .find(|backend| backend.name() == name)
 }
 
 /// The ipsec-mb backend, or why there is none.

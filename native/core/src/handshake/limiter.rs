@@ -1,7 +1,7 @@
 //! How many handshake messages one source may have answered: a token bucket for each.
 //!
 //! A source is an IPv4 address or an IPv6 /64, the least that one host or site commands. Invariant:
-//! at most [`MAX_SOURCES`] buckets exist, whoever sends.
+//! at most 4096 buckets exist, whoever sends.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
@@ -14,7 +14,7 @@ const COST: Duration = Duration::from_millis(50);
 /// A burst of 5 messages.
 const CAPACITY: Duration = Duration::from_millis(250);
 
-/// Buckets kept: some 300 KiB, and far more sources than one node has peers behind.
+/// Buckets kept: some 250 KiB, and far more sources than one node has peers behind.
 ///
 /// Beyond that the oldest bucket makes room. Losing a bucket only gives its source a new burst, and
 /// to push one out takes as many sources as would each have had a burst anyway.

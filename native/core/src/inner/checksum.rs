@@ -5,68 +5,52 @@
 //! add up freely; [`fold`] and [`complete`] reduce them at the end. The functions are `inline` so
 //! that a caller compiled for wider vectors gets them wider too.
 
-/// Bytes per step of the hot loops: four 64-bit words fill two SSE2 or one AVX2 register.
-const STEP: usize = 32;
-const WORDS: usize = STEP / 8;
-
-/// Sums of 64-bit little-endian words, in independent lanes.
+/// A sum of 64-bit little-endian words, in a form whose loops compilers turn into vectors.
 ///
 /// `all` wraps modulo 2^64, while `high` holds the exact sum of the upper halves; the exact sum of
-/// the lower halves is `all - (high << 32)`. That takes three vector operations per register where
-/// widening each half takes four. Exact for fewer than 2^32 words.
-#[derive(Clone, Copy, Default)]
-struct Lanes {
-    all: [u64; WORDS],
-    high: [u64; WORDS],
+/// the lower halves is then `all - (high << 32)`, for fewer than 2^30 words. That takes three
+/// operations per vector where adding each half by itself takes four.
+#[derive(Default)]
+struct Words {
+    all: u64,
+    high: u64,
 }
 
-impl Lanes {
+impl Words {
     #[inline(always)]
-    fn add(&mut self, step: &[u8; STEP]) {
-        let (words, _) = step.as_chunks::<8>();
-        for (lane, word) in words.iter().enumerate() {
-            let word = u64::from_le_bytes(*word);
-            self.all[lane] = self.all[lane].wrapping_add(word);
-            self.high[lane] += word >> 32;
-        }
+    fn add(&mut self, word: u64) {
+        self.all = self.all.wrapping_add(word);
+        self.high += word >> 32;
     }
 
-    /// The lanes' sum plus that of at most [`STEP`] - 1 following bytes, as a partial sum.
+    /// The partial sum of the words and the less than eight bytes after them.
     #[inline(always)]
-    fn finish(self, tail: &[u8]) -> u64 {
-        let mut sum = 0;
-        for (all, high) in self.all.into_iter().zip(self.high) {
-            sum += fold32(high) + fold32(all.wrapping_sub(high << 32));
-        }
-        let (words, rest) = tail.as_chunks::<8>();
-        for word in words {
-            sum += fold32(u64::from_le_bytes(*word));
-        }
+    fn finish(self, rest: &[u8]) -> u64 {
         let last = rest
             .iter()
             .rev()
-            .fold(0, |word, byte| word << 8 | u64::from(*byte));
-        sum += fold32(last);
+            .fold(0, |word, byte| (word << 8) | u64::from(*byte));
+        let low = self.all.wrapping_sub(self.high << 32);
         // The words were little-endian: RFC 1071 section 2 (B) lets one swap at the end make up.
-        u64::from(fold(sum).swap_bytes())
+        u64::from(fold(low + self.high + halves(last)).swap_bytes())
     }
 }
 
-/// Below 2^33, and congruent to `sum` modulo 2^16 - 1.
-#[inline(always)]
-fn fold32(sum: u64) -> u64 {
+/// The sum of both halves: below 2^33, and congruent to `sum` modulo 2^16 - 1.
+#[inline]
+fn halves(sum: u64) -> u64 {
     (sum & 0xffff_ffff) + (sum >> 32)
 }
 
 /// The partial sum of `bytes`.
 #[inline]
 pub fn sum(bytes: &[u8]) -> u64 {
-    let (steps, tail) = bytes.as_chunks::<STEP>();
-    let mut lanes = Lanes::default();
-    for step in steps {
-        lanes.add(step);
+    let (words, rest) = bytes.as_chunks::<8>();
+    let mut sum = Words::default();
+    for word in words {
+        sum.add(u64::from_le_bytes(*word));
     }
-    lanes.finish(tail)
+    sum.finish(rest)
 }
 
 /// Copies `from` to `to` and returns its partial sum, in one pass.
@@ -76,15 +60,15 @@ pub fn sum(bytes: &[u8]) -> u64 {
 #[inline]
 pub fn copy_and_sum(to: &mut [u8], from: &[u8]) -> u64 {
     assert_eq!(to.len(), from.len(), "a copy needs equal lengths");
-    let (steps, tail) = from.as_chunks::<STEP>();
-    let (to_steps, to_tail) = to.as_chunks_mut::<STEP>();
-    let mut lanes = Lanes::default();
-    for (to_step, step) in to_steps.iter_mut().zip(steps) {
-        *to_step = *step;
-        lanes.add(step);
+    let (words, rest) = from.as_chunks::<8>();
+    let (to_words, to_rest) = to.as_chunks_mut::<8>();
+    let mut sum = Words::default();
+    for (to_word, word) in to_words.iter_mut().zip(words) {
+        *to_word = *word;
+        sum.add(u64::from_le_bytes(*word));
     }
-    to_tail.copy_from_slice(tail);
-    lanes.finish(tail)
+    to_rest.copy_from_slice(rest);
+    sum.finish(rest)
 }
 
 /// The partial sum of the pseudo-header of TCP or UDP (RFC 9293 section 3.1, RFC 8200 section 8.1).
@@ -99,7 +83,7 @@ pub fn pseudo_header(addresses: &[u8], protocol: u8, length: usize) -> u64 {
 /// Reduces a partial sum to 16 bits. Over data with a correct checksum the result is 0xffff.
 #[inline]
 pub fn fold(partial: u64) -> u16 {
-    let sum = fold32(partial);
+    let sum = halves(partial);
     let sum = (sum & 0xffff) + (sum >> 16 & 0xffff) + (sum >> 32);
     let sum = (sum & 0xffff) + (sum >> 16);
     ((sum & 0xffff) + (sum >> 16)) as u16

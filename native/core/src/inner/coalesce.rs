@@ -12,12 +12,16 @@ use std::io::IoSlice;
 use arrayvec::ArrayVec;
 
 use super::checksum::{complete, fold, pseudo_header, sum};
+use super::field;
 use super::ip::{IPV4_LEN, IPV6_LEN, TCP, UDP};
 use super::vnet::{GSO_TCPV4, GSO_TCPV6, GSO_UDP_L4, NEEDS_CSUM, VnetHeader};
 
 /// Most packets in one super-packet. 46 packets of 1420 bytes fill 64 KiB; this leaves room for
 /// segments a third of that, and is far below the 1024 slices which `writev` takes (UIO_MAXIOV).
 pub const MAX_PIECES: usize = 128;
+/// Most datagrams in one UDP super-packet: before Linux 6.10 the TUN device refused more
+/// (`UDP_MAX_SEGMENTS`).
+pub const MAX_DATAGRAMS: usize = 64;
 /// Longest super-packet, in bytes: what the IPv4 total length can say.
 const MAX_TOTAL: usize = 65_535;
 
@@ -99,8 +103,13 @@ impl Run {
             pushed: head.pushed,
         };
         let mut full = head.pushed;
+        let most = if head.protocol == UDP {
+            MAX_DATAGRAMS
+        } else {
+            MAX_PIECES
+        };
         for range in others {
-            if full || run.count == MAX_PIECES {
+            if full || run.count == most {
                 break;
             }
             let Some(bytes) = arena.get(range.clone()) else {
@@ -127,27 +136,25 @@ impl Run {
     #[inline]
     fn continues(&self, head_bytes: &[u8], bytes: &[u8], next: &Segment) -> bool {
         let head = &self.head;
-        next.transport == head.transport
-            && next.protocol == head.protocol
-            && next.headers == head.headers
-            && next.payload <= head.payload
+        next.payload <= head.payload
             && head.headers + self.payload + next.payload <= MAX_TOTAL
             && self.same_ip(head_bytes, bytes)
             && (head.protocol == UDP || self.same_tcp(head_bytes, bytes, next))
     }
 
-    /// Equal IP headers but for lengths, identification and checksum, and equal ports.
+    /// Equal IP headers but for lengths, identification and checksum, and equal ports. The version
+    /// comes first: behind it lies that both packets have headers of one length.
     #[inline]
     fn same_ip(&self, a: &[u8], b: &[u8]) -> bool {
         if self.head.transport == IPV6_LEN {
             return a[..4] == b[..4] && a[6..IPV6_LEN + 4] == b[6..IPV6_LEN + 4];
         }
         let dont_fragment = a[6] & 0x40 != 0;
-        let next_id = word(a, 4).wrapping_add(self.count as u16);
+        let next_id = field::read(a, 4).wrapping_add(self.count as u16);
         a[..2] == b[..2]
             && a[6..10] == b[6..10]
             && a[12..IPV4_LEN + 4] == b[12..IPV4_LEN + 4]
-            && (dont_fragment || word(b, 4) == next_id)
+            && (dont_fragment || field::read(b, 4) == next_id)
     }
 
     /// Adjacent in sequence, with equal acknowledgement, header length, window and options.
@@ -176,12 +183,12 @@ impl Run {
         let transport_len = total - transport;
         let (ip_header, rest) = head.split_at_mut(transport);
         let addresses = if transport == IPV4_LEN {
-            put(ip_header, 2, total as u16);
-            put(ip_header, 10, 0);
-            put(ip_header, 10, complete(sum(ip_header)));
+            field::write(ip_header, 2, total as u16);
+            field::write(ip_header, 10, 0);
+            field::write(ip_header, 10, complete(sum(ip_header)));
             &ip_header[12..]
         } else {
-            put(ip_header, 4, transport_len as u16);
+            field::write(ip_header, 4, transport_len as u16);
             &ip_header[8..]
         };
         let pseudo_sum = fold(pseudo_header(addresses, protocol, transport_len));
@@ -191,11 +198,11 @@ impl Run {
             _ => (GSO_UDP_L4, 6),
         };
         if protocol == UDP {
-            put(rest, 4, transport_len as u16);
+            field::write(rest, 4, transport_len as u16);
         } else if self.pushed {
             rest[13] |= PSH;
         }
-        put(rest, csum_offset, pseudo_sum);
+        field::write(rest, csum_offset, pseudo_sum);
         VnetHeader {
             flags: NEEDS_CSUM,
             gso_type,
@@ -227,14 +234,14 @@ impl Segment {
         let (transport, total, protocol) = match bytes.first()? {
             0x45 => {
                 let ip: &[u8; IPV4_LEN] = bytes.first_chunk()?;
-                if word(ip, 6) & 0x3fff != 0 {
+                if field::read(ip, 6) & 0x3fff != 0 {
                     return None; // a fragment
                 }
-                (IPV4_LEN, usize::from(word(ip, 2)), ip[9])
+                (IPV4_LEN, usize::from(field::read(ip, 2)), ip[9])
             }
             0x60..=0x6f => {
                 let ip: &[u8; IPV6_LEN] = bytes.first_chunk()?;
-                (IPV6_LEN, IPV6_LEN + usize::from(word(ip, 4)), ip[6])
+                (IPV6_LEN, IPV6_LEN + usize::from(field::read(ip, 4)), ip[6])
             }
             _ => return None,
         };
@@ -258,47 +265,40 @@ impl Segment {
     /// Whether all checksums are right.
     #[inline]
     fn proven(&self, bytes: &[u8]) -> bool {
-        let (ip_header, rest) = bytes.split_at(self.transport);
-        let addresses = if self.transport == IPV4_LEN {
-            if fold(sum(ip_header)) != 0xffff {
-                return false;
+        let addresses_at = if self.transport == IPV4_LEN {
+            match bytes.first_chunk::<IPV4_LEN>() {
+                Some(ip) if fold(sum(ip)) == 0xffff => 12,
+                _ => return false,
             }
-            &ip_header[12..]
         } else {
-            &ip_header[8..]
+            8
         };
-        fold(pseudo_header(addresses, self.protocol, rest.len()) + sum(rest)) == 0xffff
+        // The addresses adjoin the transport header, so one sum covers both.
+        let length = bytes.len() - self.transport;
+        let pseudo = pseudo_header(&[], self.protocol, length);
+        fold(pseudo + sum(&bytes[addresses_at..])) == 0xffff
     }
 }
 
-/// Header length and PSH of a TCP segment that carries ACK, perhaps PSH, and no other flag.
+/// Header length, perhaps beyond the bytes, and PSH of a TCP segment that carries ACK, perhaps PSH,
+/// and no other flag.
 #[inline]
 fn tcp(bytes: &[u8]) -> Option<(usize, bool)> {
     let header: &[u8; TCP_LEN] = bytes.first_chunk()?;
     let length = usize::from(header[12] >> 4) * 4;
     let plain = header[12] & 0x0f == 0 && header[13] & !PSH == ACK;
-    (plain && length >= TCP_LEN && length <= bytes.len()).then_some((length, header[13] & PSH != 0))
+    (plain && length >= TCP_LEN).then_some((length, header[13] & PSH != 0))
 }
 
 /// Header length of a UDP datagram that fills its packet and has a checksum.
 #[inline]
 fn udp(bytes: &[u8]) -> Option<(usize, bool)> {
     let header: &[u8; UDP_LEN] = bytes.first_chunk()?;
-    (usize::from(word(header, 4)) == bytes.len() && word(header, 6) != 0)
+    (usize::from(field::read(header, 4)) == bytes.len() && field::read(header, 6) != 0)
         .then_some((UDP_LEN, false))
 }
 
 #[inline(always)]
 fn sequence(tcp: &[u8]) -> u32 {
     u32::from_be_bytes([tcp[4], tcp[5], tcp[6], tcp[7]])
-}
-
-#[inline(always)]
-fn word(bytes: &[u8], at: usize) -> u16 {
-    u16::from_be_bytes([bytes[at], bytes[at + 1]])
-}
-
-#[inline(always)]
-fn put(bytes: &mut [u8], at: usize, value: u16) {
-    bytes[at..at + 2].copy_from_slice(&value.to_be_bytes());
 }

@@ -5,6 +5,7 @@
 
 pub mod checksum;
 pub mod coalesce;
+mod field;
 pub mod ip;
 pub mod segment;
 pub mod too_big;

@@ -8,6 +8,7 @@
 use core::fmt;
 
 use super::checksum::{complete, copy_and_sum, pseudo_header, sum};
+use super::field;
 use super::ip::{self, Fragment, Malformed, TCP, UDP};
 use super::vnet::{GSO_ECN, GSO_NONE, GSO_TCPV4, GSO_TCPV6, GSO_UDP_L4, NEEDS_CSUM, VnetHeader};
 
@@ -196,7 +197,7 @@ impl Segmenter {
                 out[..*start].copy_from_slice(&packet[..*start]);
                 // The field holds the pseudo-header's sum, and is summed like the rest.
                 let sum = copy_and_sum(&mut out[*start..], &packet[*start..]);
-                put(out, *field, complete(sum));
+                field::write(out, *field, complete(sum));
             }
             Work::Split(split) => split.write(packet, n, n + 1 == self.count, out),
         }
@@ -216,8 +217,8 @@ impl Split {
             _ => read_udp(rest)?,
         };
         let (addresses, ip_v4) = if header.version == 4 {
-            let id = word(ip_header, 4);
-            let varying = [word(ip_header, 2), id, word(ip_header, 10)];
+            let id = field::read(ip_header, 4);
+            let varying = [field::read(ip_header, 2), id, field::read(ip_header, 10)];
             (
                 &ip_header[12..20],
                 Some(Ipv4 {
@@ -251,11 +252,11 @@ impl Split {
         match self.ip_v4 {
             Some(Ipv4 { id, sum }) => {
                 let id = id.wrapping_add(n as u16);
-                put(ip_header, 2, total as u16);
-                put(ip_header, 4, id);
-                put(ip_header, 10, complete(sum + total as u64 + u64::from(id)));
+                field::write(ip_header, 2, total as u16);
+                field::write(ip_header, 4, id);
+                field::write(ip_header, 10, complete(sum + total as u64 + u64::from(id)));
             }
-            None => put(ip_header, 4, (total - ip::IPV6_LEN) as u16),
+            None => field::write(ip_header, 4, (total - ip::IPV6_LEN) as u16),
         }
 
         let mut sum = self.transport_sum + payload_sum + u64::from(transport_len);
@@ -265,13 +266,13 @@ impl Split {
                 let flags =
                     flags & if n == 0 { !0 } else { !CWR } & if last { !0 } else { !(FIN | PSH) };
                 transport[4..8].copy_from_slice(&sequence.to_be_bytes());
-                put(transport, 12, flags);
+                field::write(transport, 12, flags);
                 sum += u64::from(sequence) + u64::from(flags);
-                put(transport, 16, complete(sum));
+                field::write(transport, 16, complete(sum));
             }
             Transport::Udp => {
-                put(transport, 4, transport_len);
-                put(transport, 6, complete(sum + u64::from(transport_len)));
+                field::write(transport, 4, transport_len);
+                field::write(transport, 6, complete(sum + u64::from(transport_len)));
             }
         }
     }
@@ -285,8 +286,13 @@ fn read_tcp(bytes: &[u8]) -> Result<(Transport, usize, u64), SegmentError> {
     if length < TCP_LEN || length > bytes.len() {
         return Err(SegmentError::TruncatedTransport);
     }
-    let flags = word(fixed, 12);
-    let varying = [word(fixed, 4), word(fixed, 6), flags, word(fixed, 16)];
+    let flags = field::read(fixed, 12);
+    let varying = [
+        field::read(fixed, 4),
+        field::read(fixed, 6),
+        flags,
+        field::read(fixed, 16),
+    ];
     let sequence = u32::from_be_bytes([fixed[4], fixed[5], fixed[6], fixed[7]]);
     let sum = sum_without(&bytes[..length], varying);
     Ok((Transport::Tcp { sequence, flags }, length, sum))
@@ -296,7 +302,7 @@ fn read_udp(bytes: &[u8]) -> Result<(Transport, usize, u64), SegmentError> {
     let fixed: &[u8; UDP_LEN] = bytes
         .first_chunk()
         .ok_or(SegmentError::TruncatedTransport)?;
-    let sum = sum_without(fixed, [word(fixed, 4), word(fixed, 6)]);
+    let sum = sum_without(fixed, [field::read(fixed, 4), field::read(fixed, 6)]);
     Ok((Transport::Udp, UDP_LEN, sum))
 }
 
@@ -306,14 +312,4 @@ fn sum_without<const N: usize>(header: &[u8], fields: [u16; N]) -> u64 {
     fields
         .iter()
         .fold(sum(header), |sum, field| sum + u64::from(!field))
-}
-
-#[inline(always)]
-fn word(bytes: &[u8], at: usize) -> u16 {
-    u16::from_be_bytes([bytes[at], bytes[at + 1]])
-}
-
-#[inline(always)]
-fn put(bytes: &mut [u8], at: usize, value: u16) {
-    bytes[at..at + 2].copy_from_slice(&value.to_be_bytes());
 }

@@ -5,6 +5,7 @@
 mod bridge;
 mod console;
 mod plan;
+mod sources;
 mod tun;
 
 use bridge::Bridge;
@@ -47,7 +48,7 @@ Commands on the input: `linkN [a>b|b>a] SETTING VALUE`, `stats`; answered by `ok
 
 /// Waiting less than this costs more processor time than it gains in precision: packets due within
 /// it leave together.
-const COALESCE: Duration = Duration::from_micros(50);
+const COALESCE: Duration = Duration::from_micros(100);
 
 fn main() -> ExitCode {
     let plan = match Plan::from_args(lexopt::Parser::from_env()) {
@@ -73,12 +74,14 @@ fn main() -> ExitCode {
 fn run(plan: Plan) -> io::Result<()> {
     let (seed, duration) = (plan.seed, plan.duration);
     let termination = tun::termination()?;
-    tun::wake_punctually()?;
     let mut console = Console::open()?;
     let mut watched = Watched::default();
     let signal = watched.add(termination.as_fd());
     let commands = watched.add(console.as_fd());
     let mut bridges = Bridge::open_all(plan, &mut watched)?;
+    if let Err(error) = tun::wake_punctually() {
+        eprintln!("whalescale-netem: no real-time priority, so delays grow under load: {error}");
+    }
 
     let start = Instant::now();
     let clock = || u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX);
@@ -99,17 +102,25 @@ fn run(plan: Plan) -> io::Result<()> {
         }
         if watched.is_ready(commands) {
             match console.lines()? {
-                Some(lines) => {
-                    for line in lines.iter().filter(|line| !line.trim().is_empty()) {
-                        say(&console::answer(line, &mut bridges, clock(), stats))?;
-                    }
-                }
+                Some(lines) => obey(&lines, &mut bridges, clock(), stats)?,
                 None if end.is_some() => watched.ignore(commands),
                 None => break,
             }
         }
     }
     say(&stats(&bridges))
+}
+
+fn obey(
+    lines: &[String],
+    bridges: &mut [Bridge],
+    now: u64,
+    stats: impl Fn(&[Bridge]) -> String,
+) -> io::Result<()> {
+    for line in lines.iter().filter(|line| !line.trim().is_empty()) {
+        say(&console::answer(line, bridges, now, &stats))?;
+    }
+    Ok(())
 }
 
 fn say(line: &str) -> io::Result<()> {

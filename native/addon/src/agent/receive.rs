@@ -1,0 +1,192 @@
+//! The receive thread: UDP receive, open, replay check, TUN write, each packet to completion.
+
+use std::io::{self, IoSlice};
+use std::sync::Arc;
+
+use arrayvec::ArrayVec;
+use rtrb::{Consumer, Producer};
+use whalescale_core::aead::AeadBackend;
+use whalescale_core::drops::{DropCounters, DropReason};
+use whalescale_core::handoff::{Endpoint, FromReceiver, SocketId};
+use whalescale_core::inner::coalesce::{MAX_PIECES, Offload};
+use whalescale_core::inner::segment;
+use whalescale_core::inner::vnet::VnetHeader;
+use whalescale_core::receiver::Receiver;
+
+use crate::aead;
+use crate::io::clock;
+use crate::io::poll::{Interest, Poller};
+use crate::io::tun::{Tun, WriteError};
+use crate::io::udp::RecvArena;
+
+use super::{Bells, ReceiverUpdate, Sockets, Update};
+
+pub(super) struct ReceiveThread {
+    pub backend: Arc<dyn AeadBackend>,
+    pub receiver: Receiver,
+    pub inlet: Inlet,
+    pub updates: Consumer<ReceiverUpdate>,
+    pub reports: Producer<FromReceiver>,
+    pub sockets: Sockets,
+    pub bells: Arc<Bells>,
+    pub drops: Arc<DropCounters>,
+}
+
+impl ReceiveThread {
+    pub(super) fn run(mut self) -> io::Result<()> {
+        aead::warm_up(&*self.backend);
+        let mut arena = RecvArena::new();
+        let mut poller = Poller::new();
+        let bell = poller.add(&self.bells.receive, Interest::Read);
+        while !self.bells.stopping() {
+            poller.wait(None)?;
+            if poller.readable(bell) {
+                self.bells.receive.drain();
+            }
+            let sockets = Arc::clone(&self.sockets);
+            for (place, socket) in (0..).zip(sockets.iter()) {
+                if poller.readable(bell + 1 + usize::from(place)) {
+                    let count = arena.recv(socket)?;
+                    self.take_messages(&mut arena, count, SocketId(place));
+                }
+            }
+            self.hand_over_reports();
+            if self.take_updates() {
+                poller.clear();
+                poller.add(&self.bells.receive, Interest::Read);
+                for socket in self.sockets.iter() {
+                    poller.add(&**socket, Interest::Read);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Applies what control decided; says whether the sockets changed.
+    fn take_updates(&mut self) -> bool {
+        let mut changed = false;
+        while let Ok(update) = self.updates.pop() {
+            match update {
+                Update::Core(update) => self.receiver.handle_update(update),
+                Update::Sockets(sockets) => {
+                    self.sockets = sockets;
+                    changed = true;
+                }
+            }
+        }
+        changed
+    }
+
+    fn take_messages(&mut self, arena: &mut RecvArena, count: usize, socket: SocketId) {
+        let now = clock::now();
+        for n in 0..count {
+            let Some((message, place)) = arena.place(n) else {
+                self.drops.count(DropReason::Truncated);
+                continue;
+            };
+            let from = Endpoint {
+                socket,
+                remote: message.source,
+            };
+            self.receiver
+                .handle_message(arena.bytes(), place, message.stride, from, now);
+        }
+        let Self {
+            receiver,
+            inlet,
+            drops,
+            ..
+        } = self;
+        let offload = inlet.offload;
+        receiver.deliver(arena.bytes(), offload, |vnet, pieces| {
+            inlet.write(vnet, pieces, drops)
+        });
+    }
+
+    fn hand_over_reports(&mut self) {
+        let mut any = false;
+        for report in self.receiver.take_reports() {
+            let reason = match report {
+                FromReceiver::Handshake { .. } => DropReason::HandshakeQueueFull,
+                _ => DropReason::ControlQueueFull,
+            };
+            if self.reports.push(report).is_err() {
+                self.drops.count(reason);
+            }
+            any = true;
+        }
+        if any {
+            self.bells.control.signal();
+        }
+    }
+}
+
+/// The TUN device as the receive thread sees it.
+pub(super) struct Inlet {
+    tun: Arc<Tun>,
+    offload: Offload,
+}
+
+impl Inlet {
+    pub(super) fn new(tun: Arc<Tun>) -> Self {
+        let granted = tun.offload();
+        Self {
+            offload: Offload {
+                tcp: granted.tso,
+                udp: granted.uso,
+            },
+            tun,
+        }
+    }
+
+    fn write(&mut self, vnet: &VnetHeader, packet: &[IoSlice<'_>], drops: &DropCounters) {
+        match self.write_once(vnet, packet) {
+            Ok(()) => {}
+            Err(WriteError::Refused) if packet.len() > 1 => {
+                // Some kernels refuse every super-packet: offer no more of them.
+                self.offload = Offload::default();
+                self.write_segments(vnet, packet, drops);
+            }
+            Err(_) => drops.count(DropReason::TunRefused),
+        }
+    }
+
+    fn write_once(&self, vnet: &VnetHeader, packet: &[IoSlice<'_>]) -> Result<(), WriteError> {
+        let header = vnet.encode();
+        let mut pieces = ArrayVec::<IoSlice<'_>, { MAX_PIECES + 1 }>::new();
+        if self.tun.vnet() {
+            pieces.push(IoSlice::new(&header));
+        }
+        pieces.extend(packet.iter().copied().take(MAX_PIECES));
+        self.tun.write(&pieces)
+    }
+
+    /// Writes a super-packet as the packets that it was made of.
+    fn write_segments(&self, vnet: &VnetHeader, packet: &[IoSlice<'_>], drops: &DropCounters) {
+        let whole: Vec<u8> = packet
+            .iter()
+            .flat_map(|piece| piece.iter().copied())
+            .collect();
+        let Ok(segmenter) = segment::plan(vnet, &whole) else {
+            return drops.count(DropReason::TunRefused);
+        };
+        for n in 0..segmenter.count() {
+            let last = n + 1 == segmenter.count();
+            let mut single = vec![
+                0;
+                if last {
+                    segmenter.last_len()
+                } else {
+                    segmenter.segment_len()
+                }
+            ];
+            segmenter.write(&whole, n, &mut single);
+            if self
+                .write_once(&VnetHeader::default(), &[IoSlice::new(&single)])
+                .is_err()
+            {
+                drops.count(DropReason::TunRefused);
+            }
+        }
+    }
+}

@@ -1,0 +1,172 @@
+//! The values that cross to JavaScript and back. `index.d.ts` is generated from these.
+
+use std::collections::HashMap;
+
+use napi_derive::napi;
+
+/// How an agent starts.
+#[napi(object)]
+pub struct OpenConfig {
+    /// The TUN device's descriptor, which the agent takes over.
+    pub tun_fd: i32,
+    pub tun_name: String,
+    /// Whether it was opened with IFF_VNET_HDR.
+    pub vnet_header: bool,
+    /// The open key file, which is read; it stays the caller's.
+    pub key_fd: i32,
+    /// A fixed inner MTU; without it, path-MTU discovery.
+    pub mtu: Option<u16>,
+    /// The last `Timestamp` event of an earlier run: 24 hexadecimal digits.
+    pub timestamp_floor: Option<String>,
+    /// The cipher backend by name; without it, the fastest.
+    pub aead: Option<String>,
+}
+
+/// Who a node is.
+#[napi(object)]
+pub struct Identity {
+    pub node_id: String,
+    pub wireguard_public_key: String,
+    pub overlay_ipv6: String,
+}
+
+/// Desired state, or a wish. All but `Ping` are idempotent.
+#[napi(discriminant = "type")]
+pub enum Command {
+    /// UDP sockets, IPv4 and IPv6, on this port; 0 is any.
+    Sockets { port: u16 },
+    /// All addresses and routes of the TUN device.
+    Link {
+        addresses: Vec<String>,
+        routes: Vec<String>,
+    },
+    /// A peer, new or changed. `id` is the caller's name for it.
+    Peer {
+        id: String,
+        node_id: Option<String>,
+        wireguard_public_key: String,
+        preshared_key_fd: Option<i32>,
+        endpoints: Vec<String>,
+        allowed_ips: Vec<String>,
+        persistent_keepalive: Option<u16>,
+    },
+    /// The peer is gone.
+    RemovePeer { id: String },
+    /// Measure the round trip; `Pong` or `PingTimeout` carries the token.
+    Ping { id: String, token: u32 },
+}
+
+/// News.
+#[napi(discriminant = "type")]
+pub enum Event {
+    /// A peer's state changed.
+    Peer {
+        id: String,
+        state: String,
+        endpoint: Option<String>,
+        handshake_ms: Option<f64>,
+    },
+    /// The peer was restarted since it last said hello.
+    Restarted {
+        id: String,
+    },
+    /// Keep this for the next start's `timestampFloor`.
+    Timestamp {
+        value: String,
+    },
+    Pong {
+        id: String,
+        token: u32,
+        rtt_us: f64,
+        local: Option<String>,
+        remote: String,
+        kind: String,
+    },
+    PingTimeout {
+        id: String,
+        token: u32,
+    },
+    /// The TUN device's MTU changed.
+    Mtu {
+        inner_mtu: u16,
+    },
+    /// Something that works, but not as well as it could.
+    Warning {
+        code: String,
+        message: String,
+    },
+    /// The agent cannot go on; close it.
+    Fatal {
+        message: String,
+    },
+    /// Events that were lost because JavaScript was busy.
+    Dropped {
+        count: u32,
+    },
+}
+
+#[napi(object)]
+pub struct TunStats {
+    pub name: String,
+    pub vnet_header: bool,
+    pub tso: bool,
+    pub uso: bool,
+}
+
+#[napi(object)]
+pub struct UdpStats {
+    pub local: String,
+    pub gso: bool,
+    pub gro: bool,
+    pub receive_buffer: u32,
+    pub send_buffer: u32,
+    pub kernel_drops: u32,
+}
+
+#[napi(object)]
+pub struct PathStats {
+    pub id: u32,
+    pub interface: Option<String>,
+    pub local: String,
+    pub remote: String,
+    pub kind: String,
+    pub state: String,
+    pub rtt_ms: Option<f64>,
+    pub jitter_ms: Option<f64>,
+    pub loss_pct: Option<f64>,
+    pub rate_mbps: Option<f64>,
+    pub queue_ms: Option<f64>,
+    pub tx_bytes: f64,
+    pub rx_bytes: f64,
+    pub weight: Option<f64>,
+    pub mtu: Option<u16>,
+    pub gso: bool,
+}
+
+#[napi(object)]
+pub struct PeerStats {
+    pub id: String,
+    pub state: String,
+    pub endpoint: Option<String>,
+    /// Age of the session.
+    pub latest_handshake_ms: Option<f64>,
+    /// How long our last handshake took.
+    pub handshake_ms: Option<f64>,
+    pub tx_bytes: f64,
+    pub rx_bytes: f64,
+    pub tx_packets: f64,
+    pub rx_packets: f64,
+    pub paths: Vec<PathStats>,
+}
+
+#[napi(object)]
+pub struct Stats {
+    pub aead: String,
+    pub aead_available: Vec<String>,
+    pub port: u16,
+    pub inner_mtu: u16,
+    pub tun: TunStats,
+    pub udp: Vec<UdpStats>,
+    pub drops: HashMap<String, f64>,
+    pub peers: Vec<PeerStats>,
+}

@@ -1,0 +1,153 @@
+//! Frames inside a session: each reads back, and whatever is not one is refused or passed over.
+
+use std::net::SocketAddr;
+
+use proptest::prelude::*;
+use whalescale_core::wire::frame::{Frame, Malformed, Plaintext, parse};
+
+fn encoded(frame: Frame) -> Vec<u8> {
+    let mut out = Vec::new();
+    frame.encode(&mut out);
+    out
+}
+
+fn hello() -> Frame {
+    Frame::Hello {
+        version: 0x0102,
+        node_id: [7; 32],
+        instance: 0x0102_0304_0506_0708,
+        reply: true,
+    }
+}
+
+fn any_frame() -> impl Strategy<Value = Frame> {
+    let hello =
+        any::<(u16, [u8; 32], u64, bool)>().prop_map(|(version, node_id, instance, reply)| {
+            Frame::Hello {
+                version,
+                node_id,
+                instance,
+                reply,
+            }
+        });
+    let probe =
+        (any::<u64>(), 12..=u16::MAX).prop_map(|(token, size)| Frame::PathProbe { token, size });
+    let reply = any::<(u64, u16, Option<SocketAddr>)>().prop_map(|(token, received, observed)| {
+        Frame::PathProbeReply {
+            token,
+            received,
+            observed: observed
+                .map(|address| SocketAddr::new(address.ip().to_canonical(), address.port())),
+        }
+    });
+    prop_oneof![hello, probe, reply]
+}
+
+#[test]
+fn an_empty_plaintext_is_a_keepalive() {
+    assert_eq!(parse(&[]), Ok(Plaintext::Keepalive));
+}
+
+#[test]
+fn a_first_byte_of_4x_or_6x_is_an_inner_packet() {
+    for first in (0x40..=0x4f).chain(0x60..=0x6f) {
+        let packet = [first, 1, 2, 3];
+        assert_eq!(parse(&packet), Ok(Plaintext::Ip(&packet)));
+    }
+}
+
+#[test]
+fn a_hello_has_the_bytes_of_the_specification() {
+    let bytes = encoded(hello());
+    assert_eq!(bytes[..6], [1, 1, 42, 0, 0x02, 0x01]);
+    assert_eq!(bytes[6..38], [7; 32]);
+    assert_eq!(bytes[38..], [8, 7, 6, 5, 4, 3, 2, 1]);
+}
+
+#[test]
+fn a_path_probe_is_as_large_as_asked_and_at_least_its_token() {
+    for (size, length) in [(0, 12), (12, 12), (13, 13), (1420, 1420), (65_535, 65_535)] {
+        assert_eq!(encoded(Frame::PathProbe { token: 1, size }).len(), length);
+    }
+}
+
+#[test]
+fn a_frame_cut_anywhere_is_refused() {
+    let bytes = encoded(hello());
+    for length in 1..bytes.len() {
+        assert_eq!(parse(&bytes[..length]), Err(Malformed::Length), "{length}");
+    }
+}
+
+#[test]
+fn a_body_shorter_than_its_type_needs_is_refused() {
+    for (kind, flags, needed) in [(1, 0, 42), (2, 0, 8), (3, 0, 10), (3, 1, 28)] {
+        let mut bytes = vec![0; 64];
+        bytes[..3].copy_from_slice(&[kind, flags, needed - 1]);
+        assert_eq!(parse(&bytes), Err(Malformed::Length));
+        bytes[2] = needed;
+        assert!(parse(&bytes).is_ok());
+    }
+}
+
+#[test]
+fn a_longer_body_and_unknown_flags_are_of_a_later_version_and_accepted() {
+    let mut bytes = encoded(hello());
+    bytes[1] |= 0xfe;
+    bytes[2] += 3;
+    bytes.extend_from_slice(&[1, 2, 3]);
+    assert_eq!(parse(&bytes), Ok(Plaintext::Frame(hello())));
+}
+
+#[test]
+fn unknown_control_types_are_passed_over_when_their_length_is_right() {
+    for kind in 4..=0x3f {
+        assert_eq!(parse(&[kind, 0, 1, 0, 9]), Ok(Plaintext::Unknown(kind)));
+        assert_eq!(parse(&[kind, 0, 2, 0, 9]), Err(Malformed::Length));
+    }
+}
+
+#[test]
+fn bonded_data_is_passed_over() {
+    for kind in 0x80..=0x8f {
+        assert_eq!(parse(&[kind]), Ok(Plaintext::Unknown(kind)));
+    }
+}
+
+#[test]
+fn first_bytes_without_a_meaning_are_refused() {
+    for kind in [0]
+        .into_iter()
+        .chain(0x50..=0x5f)
+        .chain(0x70..=0x7f)
+        .chain(0x90..=0xff)
+    {
+        assert_eq!(parse(&[kind, 0, 0, 0, 0]), Err(Malformed::Type));
+    }
+}
+
+proptest! {
+    #[test]
+    fn any_frame_reads_back_with_any_padding(frame in any_frame(), padding in 0..16_usize) {
+        let mut bytes = encoded(frame);
+        bytes.resize(bytes.len() + padding, 0);
+        prop_assert_eq!(parse(&bytes), Ok(Plaintext::Frame(frame)));
+    }
+
+    #[test]
+    fn any_bytes_are_parsed_or_refused(bytes in prop::collection::vec(any::<u8>(), 0..100)) {
+        let _ = parse(&bytes);
+    }
+
+    #[test]
+    fn any_body_of_a_control_frame_is_parsed_or_refused(
+        kind in 0..6_u8,
+        flags: u8,
+        length in 0..64_u8,
+        body in prop::collection::vec(any::<u8>(), 0..64),
+    ) {
+        let bytes = [&[kind, flags, length, 0][..], &body].concat();
+        let fits = usize::from(length) <= body.len();
+        prop_assert!(fits || parse(&bytes).is_err());
+    }
+}

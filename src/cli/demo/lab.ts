@@ -1,0 +1,184 @@
+/**
+ * Network namespaces and processes in them, for the demo, the end-to-end tests and the bench. All that
+ * a lab made goes with it: on `close`, which may be called twice, and when the program ends or is
+ * interrupted. Needs root and iproute2.
+ */
+import { execFile, execFileSync, spawn } from 'node:child_process'
+import type { ChildProcess, StdioOptions } from 'node:child_process'
+import { once } from 'node:events'
+import { promisify } from 'node:util'
+import { ExitCode, WhalescaleError, messageOf } from '../../errors.js'
+
+const run = promisify(execFile)
+/** iperf3's JSON of a long run stays well below. */
+const largestOutput = 64 * 1024 * 1024
+/** Between asking a process to end and making it. */
+const graceMs = 5_000
+
+export type Output = { readonly stdout: string; readonly stderr: string }
+
+export type LabProcess = {
+  readonly pid: number
+  readonly child: ChildProcess
+  /** What it has written so far. */
+  readonly output: () => Output
+  /** Resolves to its exit code, or null when a signal ended it. */
+  readonly exited: Promise<number | null>
+  /** SIGTERM, and SIGKILL if that does not help; resolves when it is gone. */
+  stop(): Promise<number | null>
+}
+
+export type SpawnOptions = { readonly stdio?: StdioOptions; readonly env?: NodeJS.ProcessEnv }
+
+export type Namespace = {
+  /** Its name for `ip netns`. */
+  readonly name: string
+  /** Runs a command to its end. @throws WhalescaleError with what it wrote when it fails */
+  exec(command: string, args: readonly string[]): Promise<Output>
+  /** Starts a command that `lab.close` stops if nobody has before. */
+  spawn(command: string, args: readonly string[], options?: SpawnOptions): LabProcess
+}
+
+export type VethOptions = {
+  /** With prefix length, as in `10.0.0.1/24`. */
+  readonly addressA: string
+  readonly addressB: string
+  readonly mtu?: number
+}
+
+export type Veth = { readonly interfaceA: string; readonly interfaceB: string }
+
+export type Lab = {
+  namespace(name: string): Promise<Namespace>
+  /** Joins two namespaces; each end is called after the other side. */
+  veth(a: Namespace, b: Namespace, options: VethOptions): Promise<Veth>
+  close(): Promise<void>
+}
+
+async function execute(command: string, args: readonly string[]): Promise<Output> {
+  try {
+    return await run(command, args, { maxBuffer: largestOutput })
+  } catch (error) {
+    const stderr = error instanceof Error && 'stderr' in error ? String(error.stderr).trim() : ''
+    const detail = stderr === '' ? messageOf(error) : stderr
+    throw new WhalescaleError(`${[command, ...args].join(' ')}: ${detail}`, {
+      code: 'CommandFailed',
+      cause: error,
+    })
+  }
+}
+
+function start(command: string, args: readonly string[], options: SpawnOptions): LabProcess {
+  const child = spawn(command, args, {
+    stdio: options.stdio ?? ['ignore', 'pipe', 'pipe'],
+    ...(options.env === undefined ? {} : { env: options.env }),
+  })
+  const written = { stdout: '', stderr: '' }
+  child.stdout?.setEncoding('utf8').on('data', (text: string) => {
+    written.stdout = (written.stdout + text).slice(-largestOutput)
+  })
+  child.stderr?.setEncoding('utf8').on('data', (text: string) => {
+    written.stderr = (written.stderr + text).slice(-largestOutput)
+  })
+  child.on('error', (error) => {
+    written.stderr += `${command}: ${error.message}\n`
+  })
+  const exited = once(child, 'close').then(
+    ([code]: unknown[]) => (typeof code === 'number' ? code : null),
+    () => null,
+  )
+  const stop = async (): Promise<number | null> => {
+    if (child.exitCode === null && child.signalCode === null) child.kill('SIGTERM')
+    const timer = setTimeout(() => child.kill('SIGKILL'), graceMs)
+    const code = await exited
+    clearTimeout(timer)
+    return code
+  }
+  return { pid: child.pid ?? -1, child, output: () => ({ ...written }), exited, stop }
+}
+
+function requireRoot(): void {
+  if (process.geteuid?.() === 0) return
+  throw new WhalescaleError('network namespaces need root', {
+    code: 'NoPermission',
+    remedy: 'run it with sudo',
+    exitCode: ExitCode.permission,
+  })
+}
+
+/** Deletes namespaces at once, for when the program ends; what holds them open was killed before. */
+function removeNow(names: Iterable<string>, processes: Iterable<LabProcess>): void {
+  for (const { child } of processes) child.kill('SIGKILL')
+  for (const name of names) execFileSync('ip', ['netns', 'delete', name], { stdio: 'ignore' })
+}
+
+/** @throws WhalescaleError NoPermission without root */
+export function createLab(): Promise<Lab> {
+  requireRoot()
+  const names = new Set<string>()
+  const processes = new Set<LabProcess>()
+
+  const onExit = (): void => {
+    removeNow(names, processes)
+  }
+  const onSignal = (signal: NodeJS.Signals): void => {
+    onExit()
+    names.clear()
+    process.exit(signal === 'SIGINT' ? 130 : 143)
+  }
+  process.on('exit', onExit)
+  process.on('SIGINT', onSignal)
+  process.on('SIGTERM', onSignal)
+
+  const close = async (): Promise<void> => {
+    await Promise.all([...processes].map((running) => running.stop()))
+    processes.clear()
+    for (const name of names) {
+      await execute('ip', ['netns', 'delete', name])
+      names.delete(name)
+    }
+    process.off('exit', onExit).off('SIGINT', onSignal).off('SIGTERM', onSignal)
+  }
+
+  const spawnIn =
+    (prefix: readonly string[]): Namespace['spawn'] =>
+    (command, args, options = {}) => {
+      const running = start('ip', [...prefix, command, ...args], options)
+      processes.add(running)
+      void running.exited.then(() => processes.delete(running))
+      return running
+    }
+
+  const namespace = async (short: string): Promise<Namespace> => {
+    const name = `ws-${process.pid}-${short}`
+    await execute('ip', ['netns', 'add', name])
+    names.add(name)
+    const prefix = ['netns', 'exec', name]
+    const exec: Namespace['exec'] = (command, args) => execute('ip', [...prefix, command, ...args])
+    await exec('ip', ['link', 'set', 'lo', 'up'])
+    return { name, exec, spawn: spawnIn(prefix) }
+  }
+
+  return Promise.resolve({ namespace, veth, close })
+}
+
+/** What follows the process id in the name of a namespace. */
+const shortName = ({ name }: Namespace): string => name.split('-').slice(2).join('-')
+
+async function veth(a: Namespace, b: Namespace, options: VethOptions): Promise<Veth> {
+  const interfaceA = `to-${shortName(b)}`.slice(0, 15)
+  const interfaceB = `to-${shortName(a)}`.slice(0, 15)
+  const peer = ['peer', 'name', interfaceB, 'netns', b.name]
+  await a.exec('ip', ['link', 'add', interfaceA, 'type', 'veth', ...peer])
+  const ends = [
+    { namespace: a, device: interfaceA, address: options.addressA },
+    { namespace: b, device: interfaceB, address: options.addressB },
+  ]
+  for (const { namespace, device, address } of ends) {
+    const family = address.includes(':') ? ['nodad'] : []
+    await namespace.exec('ip', ['address', 'add', address, 'dev', device, ...family])
+    const mtu = options.mtu === undefined ? [] : ['mtu', String(options.mtu)]
+    await namespace.exec('ip', ['link', 'set', device, ...mtu, 'up'])
+  }
+  return { interfaceA, interfaceB }
+}
