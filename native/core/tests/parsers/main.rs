@@ -2,6 +2,11 @@
 //!
 //! `checks` says for one parser and one input whether they agree; the fuzz targets in `fuzz/` use the
 //! same files. `corpus` replays what fuzzing starts from; `mutants` shows that this catches errors.
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
 
 mod checks;
 mod corpus;
