@@ -370,7 +370,6 @@ impl Control {
             return;
         }
         if peer.speaks_frames() && peer.endpoint.is_some() {
-            peer.candidate = Some(from);
             self.probe(index, Purpose::Challenge(from), Some(from), now);
         } else {
             self.set_endpoint(index, from);

@@ -374,7 +374,6 @@ impl Control {
             return;
         }
         peer.endpoint = Some(endpoint);
-        peer.candidate = None;
         peer.pmtu.restart();
         self.publish_endpoint(index);
     }

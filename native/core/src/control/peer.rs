@@ -109,8 +109,6 @@ pub(super) struct Peer {
     pub signer: MacSigner,
     pub state: PeerState,
     pub endpoint: Option<Endpoint>,
-    /// A new address that is being challenged.
-    pub candidate: Option<Endpoint>,
     pub pending: Option<Pending>,
     pub previous: Previous,
     pub current: Option<Keypair>,
@@ -138,7 +136,6 @@ impl Peer {
             signer: MacSigner::new(&config.public_key),
             state: PeerState::Idle,
             endpoint: None,
-            candidate: None,
             pending: None,
             previous: Previous::default(),
             current: None,
@@ -194,11 +191,11 @@ impl Peer {
     }
 }
 
-/// Stock peers answer no probes, so nothing can be discovered: the size is taken as it is.
+/// Stock peers answer no probes, so nothing can be discovered.
 fn path_mtu(inner_mtu: Option<u16>, stock: bool) -> PathMtu {
     match inner_mtu {
         Some(size) => PathMtu::fixed(size),
-        None if stock => PathMtu::fixed(crate::constants::mtu::INNER_AUTO_MAX),
+        None if stock => PathMtu::assumed(),
         None => PathMtu::auto(),
     }
 }
