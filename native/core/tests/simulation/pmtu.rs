@@ -229,3 +229,27 @@ fn a_new_address_is_searched_anew() {
     let found = inner_mtu(&pair.b, &pair);
     assert!((1352..=1368).contains(&found), "{found}");
 }
+
+#[test]
+fn a_stock_peer_on_a_link_that_refuses_long_packets_is_sent_shorter_ones() {
+    let setup = Setup {
+        inner_mtu: None,
+        ..Setup::default()
+    };
+    let mut pair = Pair::with(15, link(), setup, |b_for_a, a_for_b| {
+        b_for_a.node_id = None;
+        a_for_b.node_id = None;
+    });
+    pair.connect();
+    assert_eq!(inner_mtu(&pair.a, &pair), 1400);
+    pair.a.link_mtu = 1350 + 32;
+    pair.a_sends(&[7; 1372]);
+    assert_eq!(pair.a.dropped(DropReason::PathTooSmall), 1);
+    assert_eq!(inner_mtu(&pair.a, &pair), 1280);
+    let handled = pair.a_sends(&[7; 1372]);
+    assert!(matches!(handled, Handled::TooLong(_)));
+    pair.run_for(secs(100));
+    assert_eq!(pair.a_sends(&[7; 1252]), Handled::Taken);
+    pair.run_for(ms(50));
+    assert_eq!(pair.b.delivered.last().expect("delivered").len(), 1280);
+}

@@ -6,7 +6,7 @@ use whalescale_core::identity::PresharedKey;
 use whalescale_netem::{Jitter, LinkConfig, Loss, Reorder};
 
 use crate::node::Setup;
-use crate::pair::{Pair, link, ms, payloads, secs};
+use crate::pair::{Pair, address, link, ms, payloads, secs};
 
 #[test]
 fn the_first_packet_opens_a_session_and_arrives() {
@@ -153,4 +153,19 @@ fn the_responder_seals_nothing_before_the_initiator_used_the_session() {
     assert!(pair.b.sent_of_type(4).is_empty());
     pair.run_for(ms(50));
     assert_eq!(payloads(&pair.a), [b"must wait"]);
+}
+
+#[test]
+fn a_session_that_the_other_end_opened_ends_our_own_attempts() {
+    let mut pair = Pair::with(9, link(), Setup::default(), |b_for_a, a_for_b| {
+        b_for_a.endpoints = vec![address("203.0.113.1:1")];
+        a_for_b.endpoints = vec![address("192.0.2.1:51820")];
+    });
+    pair.a_sends(b"waits");
+    pair.run_for(secs(1));
+    pair.b_sends(b"opens");
+    pair.run_for(secs(60));
+    assert_eq!(payloads(&pair.a), [b"opens"]);
+    assert_eq!(payloads(&pair.b), [b"waits"]);
+    assert_eq!(pair.a.sent_of_type(1).len(), 1);
 }
