@@ -8,7 +8,6 @@ const lib = koffi.load(null)
 
 const ioctlCall = lib.func('int ioctl(int fd, ulong request, void *argument)')
 const fcntlCall = lib.func('int fcntl(int fd, int command, int argument)')
-const lseekCall = lib.func('int64 lseek(int fd, int64 offset, int whence)')
 const prctlCall = lib.func('int prctl(int option, ulong a, ulong b, ulong c, ulong d)')
 const memfdCall = lib.func('int memfd_create(const char *name, uint flags)')
 const execveCall = lib.func('int execve(const char *path, const char **args, const char **env)')
@@ -38,15 +37,6 @@ export function ioctl(fd: number, request: number, argument: Buffer): void {
 export function keepAcrossExec(fd: number): void {
   const F_SETFD = 2
   checked('fcntl', fcntlCall(fd, F_SETFD, 0))
-}
-
-/** Another descriptor of the same file, which reads from its beginning. @throws SystemError */
-export function duplicateAtStart(fd: number): number {
-  const F_DUPFD_CLOEXEC = 1030
-  const SEEK_SET = 0
-  const copy = checked('fcntl', fcntlCall(fd, F_DUPFD_CLOEXEC, 0))
-  checked('lseek', lseekCall(copy, 0, SEEK_SET))
-  return copy
 }
 
 /** @throws SystemError */

@@ -50,7 +50,7 @@ export interface OpenConfig {
   tunName: string
   /** Whether it was opened with IFF_VNET_HDR. */
   vnetHeader: boolean
-  /** The open key file, which is read and closed. */
+  /** The open key file, which is read; it stays the caller's. */
   keyFd: number
   /** A fixed inner MTU; without it, path-MTU discovery. */
   mtu?: number

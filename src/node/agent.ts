@@ -32,8 +32,6 @@ export type Surroundings = {
   readonly native: Native
   readonly log: Log
   readonly lookup: Lookup
-  /** Another descriptor of the same file, for the addon to take over. */
-  readonly duplicate: (fd: number) => number
   /** Must have stored the value when it returns. */
   readonly storeTimestamp: (value: string) => void
   /** Milliseconds of a clock that only grows. */
@@ -73,6 +71,7 @@ export class Agent {
     this.#identity = native.open(this.#openConfig(resources), (events) => {
       for (const event of events) this.#handle(event)
     })
+    closeSync(resources.keyFd)
     this.#refuseSelf(config)
     native.apply([
       { type: 'Sockets', port: config.listenPort },
@@ -217,8 +216,7 @@ export class Agent {
     const endpoints = this.#resolved.get(peer.id) ?? peer.endpoints.filter(isLiteral)
     const file = peer.presharedKeyFile
     const presharedKey = file === null ? undefined : this.#presharedKeys.get(file)
-    if (presharedKey === undefined) return peerCommand(peer, endpoints)
-    return peerCommand(peer, endpoints, this.#surroundings.duplicate(presharedKey))
+    return peerCommand(peer, endpoints, presharedKey)
   }
 
   #refuseSelf(config: Config): void {

@@ -22,7 +22,7 @@ export function linkCommand(config: Config, overlayIpv6: string): Command {
 
 /**
  * @param endpoints those that are known as addresses now
- * @param presharedKeyFd descriptor of the preshared key, which the addon takes over
+ * @param presharedKeyFd descriptor of the preshared key, which the addon reads at once
  */
 export function peerCommand(
   peer: PeerConfig,

@@ -1,8 +1,4 @@
-/**
- * The addon in memory: remembers what it was told, reports what a test tells it to. Like the addon, it
- * takes descriptors over.
- */
-import { closeSync } from 'node:fs'
+/** The addon in memory: remembers what it was told, reports what a test tells it to. */
 import type { Command, Identity, Native, NativeEvent, OpenConfig, Stats } from '#src/native.js'
 
 export const identity: Identity = {
@@ -44,7 +40,6 @@ export class NativeTwin implements Native {
 
   open(config: OpenConfig, onEvents: (events: NativeEvent[]) => void): Identity {
     this.opened = config
-    closeSync(config.keyFd)
     this.#onEvents = onEvents
     return identity
   }
@@ -54,9 +49,6 @@ export class NativeTwin implements Native {
     if (error !== undefined) throw error
     this.applied.push(...commands)
     for (const command of commands) {
-      if (command.type === 'Peer' && command.presharedKeyFd !== undefined) {
-        closeSync(command.presharedKeyFd)
-      }
       if (command.type !== 'Ping') continue
       const event = this.answerPing(command.id, command.token)
       if (event !== undefined) this.report(event)

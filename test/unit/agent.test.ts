@@ -44,7 +44,6 @@ function start(
   const agent = new Agent(config, resources, {
     native,
     log,
-    duplicate: descriptor,
     lookup: options.lookup ?? (() => Promise.resolve([])),
     storeTimestamp: (value) => {
       stored.push(value)

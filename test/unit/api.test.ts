@@ -42,7 +42,6 @@ async function served(t: Test, reload: Reload = () => Promise.resolve()) {
       native,
       log: logTwin(),
       lookup: () => Promise.resolve([]),
-      duplicate: () => openSync('/dev/null', 'r'),
       storeTimestamp: () => undefined,
       now: () => 0,
     },

@@ -2,7 +2,7 @@
 //! around `whalescale-core`, behind a small N-API boundary.
 
 pub mod aead;
-mod agent;
-mod boundary;
+pub mod agent;
+pub mod boundary;
 pub mod io;
 pub mod netlink;

@@ -62,8 +62,8 @@ pub mod limits {
     pub const REPORT_SPACING: Duration = Duration::from_millis(250);
     /// Pings of one node under way at once: people type them, programs may loop.
     pub const PINGS: usize = 64;
-    /// A ping without an answer for this long is lost.
-    pub const PING_TIMEOUT: Duration = Duration::from_secs(2);
+    /// A ping without an answer for this long is lost: a handshake retried once still answers.
+    pub const PING_TIMEOUT: Duration = Duration::from_secs(6);
 }
 
 /// Sizes of the inner MTU (design, section 4).

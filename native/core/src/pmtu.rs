@@ -31,7 +31,7 @@ enum Phase {
         confirm_at: Instant,
     },
     /// Probing the size in use again.
-    Confirming,
+    Confirming { raise_at: Instant },
 }
 
 /// What the search wants of its owner.
@@ -49,6 +49,8 @@ pub struct PathMtu {
     current: u16,
     ceiling: u16,
     fixed: bool,
+    /// Whether the owner knows that the fixed size does not pass.
+    warned: bool,
     phase: Phase,
     lost: u8,
     /// When the probe under way counts as lost.
@@ -75,6 +77,7 @@ impl PathMtu {
             current,
             ceiling,
             fixed,
+            warned: false,
             phase,
             lost: 0,
             deadline: None,
@@ -106,7 +109,7 @@ impl PathMtu {
                 },
                 None,
             ) => Some(raise_at.min(confirm_at)),
-            (Phase::Searching { .. } | Phase::Confirming, None) => Some(Instant::default()),
+            (Phase::Searching { .. } | Phase::Confirming { .. }, None) => Some(Instant::default()),
         }
     }
 
@@ -133,14 +136,14 @@ impl PathMtu {
             if now >= raise_at {
                 self.search(self.ceiling, self.ceiling.saturating_add(1));
             } else if now >= confirm_at && busy && (self.fixed || self.current > mtu::INNER_MIN) {
-                self.phase = Phase::Confirming;
+                self.phase = Phase::Confirming { raise_at };
             } else if now >= confirm_at {
                 self.complete(now, raise_at);
             }
         }
         let size = match self.phase {
             Phase::Searching { candidate, .. } => candidate,
-            Phase::Confirming => self.current,
+            Phase::Confirming { .. } => self.current,
             Phase::Complete { .. } => return None,
         };
         self.deadline = Some(now + PROBE_TIMEOUT);
@@ -151,10 +154,14 @@ impl PathMtu {
     pub fn confirmed(&mut self, size: u16, now: Instant) {
         match self.phase {
             Phase::Searching { candidate, too_big } if size == candidate => {
+                self.warned = false;
                 self.current = size;
                 self.settle_or_search(too_big, now);
             }
-            Phase::Confirming if size == self.current => self.complete(now, now + RAISE_INTERVAL),
+            Phase::Confirming { raise_at } if size == self.current => {
+                self.warned = false;
+                self.complete(now, raise_at);
+            }
             _ => {}
         }
     }
@@ -162,9 +169,7 @@ impl PathMtu {
     /// The local link takes no inner packet of `size` on this path; certain, so no retries.
     pub fn refused(&mut self, size: u16, now: Instant) -> Option<Step> {
         if self.fixed {
-            let known = matches!(self.phase, Phase::Complete { .. });
-            self.complete(now, now + RAISE_INTERVAL);
-            return (!known).then_some(Step::TooSmall);
+            return self.fixed_failed(now).then_some(Step::TooSmall);
         }
         let searching =
             matches!(self.phase, Phase::Searching { candidate, .. } if candidate >= size);
@@ -177,15 +182,12 @@ impl PathMtu {
         None
     }
 
-    /// All probes of the size in question were lost. True if it was the fixed size.
+    /// All probes of the size in question were lost. True if the owner should hear of it.
     fn size_failed(&mut self, now: Instant) -> bool {
         match self.phase {
-            _ if self.fixed => {
-                self.complete(now, now + RAISE_INTERVAL);
-                return true;
-            }
+            _ if self.fixed => return self.fixed_failed(now),
             Phase::Searching { candidate, .. } => self.settle_or_search(candidate, now),
-            Phase::Confirming => {
+            Phase::Confirming { .. } => {
                 let failed = self.current;
                 self.current = mtu::INNER_MIN;
                 self.settle_or_search(failed, now);
@@ -193,6 +195,12 @@ impl PathMtu {
             Phase::Complete { .. } => {}
         }
         false
+    }
+
+    /// The fixed size does not pass. True if that is news since it last passed.
+    fn fixed_failed(&mut self, now: Instant) -> bool {
+        self.complete(now, now + RAISE_INTERVAL);
+        !std::mem::replace(&mut self.warned, true)
     }
 
     fn settle_or_search(&mut self, too_big: u16, now: Instant) {

@@ -31,6 +31,10 @@ const OVERHEAD: usize = HEADER_LEN + TAG_LEN;
 const WORST_SUPER_PACKET: usize = limits::SUPER_PACKET + limits::SEGMENTS * (OVERHEAD + 16 + 120);
 /// A full flush threshold and one more super-packet always fit.
 const SLAB_LEN: usize = limits::FLUSH_BYTES + WORST_SUPER_PACKET;
+/// The most runs that one super-packet takes: full ones by count, full ones by bytes, the last.
+const WORST_RUNS: usize = limits::SEGMENTS.div_ceil(limits::RUN_DATAGRAMS)
+    + WORST_SUPER_PACKET.div_ceil(limits::RUN_BYTES)
+    + 1;
 
 /// A sealed run, ready to be sent.
 pub struct Transmit<'a> {
@@ -119,7 +123,7 @@ impl Sender {
 
     /// Whether the slab should be flushed before more is read.
     pub fn is_full(&self) -> bool {
-        self.used >= limits::FLUSH_BYTES || self.runs.is_full()
+        self.used >= limits::FLUSH_BYTES || self.runs.len() + WORST_RUNS > limits::RUNS
     }
 
     /// What control should hear of, oldest first.
@@ -176,7 +180,12 @@ impl Sender {
     ) -> Result<(), DropReason> {
         let (index, peer) = self.route(packet)?;
         let segmenter = segment::plan(vnet, packet).map_err(|_| DropReason::BadOffload)?;
-        if segmenter.segment_len() > usize::from(peer.inner_mtu) {
+        if segmenter.count() > limits::SEGMENTS {
+            return Err(DropReason::BadOffload);
+        }
+        // Before there is a path, nothing is known of what it carries.
+        let fits = segmenter.segment_len() <= usize::from(peer.inner_mtu);
+        if peer.endpoint.is_some() && !fits {
             return Err(DropReason::TooLong);
         }
         let Some(endpoint) = peer.endpoint.filter(|_| peer.key_usable(now)) else {

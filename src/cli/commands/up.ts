@@ -49,9 +49,7 @@ function requireReduced(config: Config): void {
 async function run(prepared: Prepared): Promise<ExitCode> {
   const log = lateLog()
   const native = loadNative()
-  // A preshared key may come with a later reload, so there is always a way to hand it over.
-  const { duplicateAtStart } = await import('../../libc.js')
-  const agent = startAgent(prepared, native, log, duplicateAtStart)
+  const agent = startAgent(prepared, native, log)
   const stop = (): void => {
     agent.stop()
   }
@@ -76,18 +74,12 @@ async function run(prepared: Prepared): Promise<ExitCode> {
   }
 }
 
-function startAgent(
-  { config, lines, resources }: Prepared,
-  native: Native,
-  log: LateLog,
-  duplicate: (fd: number) => number,
-): Agent {
+function startAgent({ config, lines, resources }: Prepared, native: Native, log: LateLog): Agent {
   try {
     return new Agent(config, resources, {
       native,
       log,
       lookup,
-      duplicate,
       storeTimestamp: (value) => {
         writeTimestamp(config.stateDir, value)
       },

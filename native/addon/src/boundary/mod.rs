@@ -6,7 +6,7 @@
 mod convert;
 mod types;
 
-use std::os::fd::{FromRawFd, OwnedFd};
+use std::os::fd::{BorrowedFd, FromRawFd, OwnedFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -80,9 +80,20 @@ fn adopt(fd: i32) -> Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
+/// A copy of a descriptor that stays JavaScript's.
+fn borrow(fd: i32) -> Result<OwnedFd> {
+    if fd < 0 {
+        return Err(error("EBADF", format_args!("{fd} is not a descriptor")));
+    }
+    // SAFETY: the contract of the boundary: `fd` stays open during the call.
+    let file = unsafe { BorrowedFd::borrow_raw(fd) };
+    file.try_clone_to_owned()
+        .map_err(|cause| io_error("a key file", &cause))
+}
+
 fn read_secret(fd: i32, what: &str) -> Result<zeroize::Zeroizing<[u8; 32]>> {
-    secret_file::read_secret(adopt(fd)?)
-        .map_err(|cause| error("EKEY", format_args!("{what} {cause}")))
+    let file = borrow(fd)?;
+    secret_file::read_secret(file).map_err(|cause| error("EKEY", format_args!("{what} {cause}")))
 }
 
 fn choose_backend(name: Option<&str>) -> Result<Arc<dyn AeadBackend>> {

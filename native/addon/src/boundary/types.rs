@@ -12,7 +12,7 @@ pub struct OpenConfig {
     pub tun_name: String,
     /// Whether it was opened with IFF_VNET_HDR.
     pub vnet_header: bool,
-    /// The open key file, which is read and closed.
+    /// The open key file, which is read; it stays the caller's.
     pub key_fd: i32,
     /// A fixed inner MTU; without it, path-MTU discovery.
     pub mtu: Option<u16>,

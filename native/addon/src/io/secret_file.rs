@@ -5,9 +5,9 @@
 
 use std::fmt;
 use std::fs::{File, OpenOptions};
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
 use data_encoding::BASE64;
@@ -67,10 +67,17 @@ pub fn read_secret(fd: OwnedFd) -> Result<Zeroizing<[u8; 32]>, SecretFileError> 
     if permissions & 0o077 != 0 {
         return Err(SecretFileError::Exposed(permissions));
     }
-    // Reserved in full, so that reading leaves no copy behind in a smaller allocation.
-    let mut text = Zeroizing::new(Vec::with_capacity(READ_LEN));
-    file.take(READ_LEN as u64).read_to_end(&mut text)?;
-    decode(&text).ok_or(SecretFileError::Malformed)
+    // By position, so that the descriptor's offset does not matter and it can be read again.
+    let mut text = Zeroizing::new([0; READ_LEN]);
+    let mut len = 0;
+    while let Some(rest) = text.get_mut(len..).filter(|rest| !rest.is_empty()) {
+        match file.read_at(rest, len as u64)? {
+            0 => break,
+            more => len += more,
+        }
+    }
+    let text = text.get(..len).unwrap_or_default();
+    decode(text).ok_or(SecretFileError::Malformed)
 }
 
 /// Makes a new random secret in a new file of mode 0600 at `path`.

@@ -7,8 +7,9 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::time::Duration;
 
 use whalescale_addon::io::poll::{Interest, Poller};
-use whalescale_addon::io::tun::{Offload, READ_LEN, Tun, VNET_HEADER_LEN, WriteError};
+use whalescale_addon::io::tun::{Offload, READ_LEN, Tun, WriteError};
 use whalescale_addon::netlink::{LinkSettings, Netlink};
+use whalescale_core::inner::vnet::VNET_LEN;
 
 use crate::namespace::{Namespace, isolated};
 use crate::seccomp::{Refusal, Third, refuse};
@@ -114,7 +115,7 @@ fn without_any_offload_in_the_kernel_packets_still_pass() {
             .unwrap();
         let mut packet = vec![0; READ_LEN];
         let len = read(&tun, &mut packet);
-        assert_eq!(len, VNET_HEADER_LEN + 28 + 5);
+        assert_eq!(len, VNET_LEN + 28 + 5);
     });
 }
 
@@ -125,7 +126,7 @@ fn what_the_host_sends_is_read_and_what_is_written_reaches_it() {
             let _namespace = Namespace::new();
             let tun = Tun::adopt(device(vnet), vnet).unwrap();
             up();
-            let header = if vnet { VNET_HEADER_LEN } else { 0 };
+            let header = if vnet { VNET_LEN } else { 0 };
             let socket = StdUdpSocket::bind("10.7.0.1:1000").unwrap();
             socket
                 .set_read_timeout(Some(Duration::from_secs(10)))
@@ -176,11 +177,11 @@ fn a_scattered_read_fills_its_buffers_in_order() {
             .unwrap()
             .send_to(b"hello", "10.7.0.2:9")
             .unwrap();
-        let (mut header, mut packet) = ([0; VNET_HEADER_LEN], vec![0; 1500]);
+        let (mut header, mut packet) = ([0; VNET_LEN], vec![0; 1500]);
         let len = tun
             .readv(&mut [IoSliceMut::new(&mut header), IoSliceMut::new(&mut packet)])
             .unwrap();
-        assert_eq!(len, Some(VNET_HEADER_LEN + 28 + 5));
+        assert_eq!(len, Some(VNET_LEN + 28 + 5));
         assert_eq!(&packet[28..33], b"hello");
     });
 }
@@ -193,14 +194,11 @@ fn a_refused_packet_and_a_device_that_is_down_are_told_apart() {
         let mut packet = vec![0; 40];
         packet[0] = 0x45;
         let write = |header: &[u8]| tun.write(&[IoSlice::new(header), IoSlice::new(&packet)]);
-        assert!(matches!(
-            write(&[0; VNET_HEADER_LEN]),
-            Err(WriteError::Down)
-        ));
+        assert!(matches!(write(&[0; VNET_LEN]), Err(WriteError::Down)));
         up();
         // A super-packet of an unknown kind (gso_type 0x7f) with a segment size of 100.
         let refused = write(&[0, 0x7f, 20, 0, 100, 0, 0, 0, 0, 0]);
         assert!(matches!(refused, Err(WriteError::Refused)), "{refused:?}");
-        write(&[0; VNET_HEADER_LEN]).unwrap();
+        write(&[0; VNET_LEN]).unwrap();
     });
 }

@@ -11,6 +11,7 @@ use crate::pmtu::Step;
 use crate::time::{Instant, Now};
 use crate::wire::frame::{self, Frame, Plaintext};
 
+use super::peer::Peer;
 use super::{CommandError, Control, Event, Output};
 
 /// Version of the protocol that HELLO announces.
@@ -47,6 +48,11 @@ pub(super) struct Hello {
 impl Hello {
     pub(super) fn next_deadline(&self) -> Option<Instant> {
         self.repeat_at
+    }
+
+    /// It was answered, or its session is over.
+    pub(super) fn stop(&mut self) {
+        self.repeat_at = None;
     }
 }
 
@@ -193,7 +199,11 @@ impl Control {
         self.send_frame(index, endpoint, &Frame::PathProbe { token, size });
     }
 
+    /// Queues a frame; a stock peer never gets one, whatever led here.
     fn send_frame(&mut self, peer: PeerIndex, endpoint: Option<Endpoint>, frame: &Frame) {
+        if !self.peers.get(&peer).is_some_and(Peer::speaks_frames) {
+            return;
+        }
         let mut plaintext = Vec::new();
         frame.encode(&mut plaintext);
         self.outputs.push_back(Output::Sender(ToSender::Frame {
@@ -291,12 +301,8 @@ impl Control {
             .peer_instance
             .replace(instance)
             .is_some_and(|known| known != instance);
-        let is_current = peer
-            .current
-            .as_ref()
-            .is_some_and(|keypair| keypair.local == arrival.index);
-        if reply && is_current {
-            peer.hello.repeat_at = None;
+        if reply && peer.is_of_this_round(arrival.index) {
+            peer.hello.stop();
         }
         let key = peer.config.public_key;
         if restarted {

@@ -54,24 +54,28 @@ impl Control {
         if peer.pending.is_some() || too_soon {
             return;
         }
-        self.attempt(index, now.instant, 0, now);
+        if !self.attempt(index, now.instant, 0, now) {
+            self.outputs
+                .push_back(Output::Sender(ToSender::DropStaged(index)));
+        }
     }
 
-    /// Sends initiation number `attempts` of a series that began at `started`.
+    /// Sends initiation number `attempts` of a series that began at `started`; false if there is
+    /// nowhere to send it, and nothing changed.
     pub(super) fn attempt(
         &mut self,
         index: PeerIndex,
         started: Instant,
         attempts: usize,
         now: Now,
-    ) {
+    ) -> bool {
         let Some(to) = self.next_endpoint(index, attempts) else {
-            return;
+            return false;
         };
         let local_index = self.draw_index(index);
         let timestamp = Tai64n::from_unix(now.unix).max(self.greatest_timestamp.next());
         let Some(peer) = self.peers.get_mut(&index) else {
-            return;
+            return false;
         };
         let settings = &mut self.settings;
         let started_handshake = Initiator::start(
@@ -83,7 +87,8 @@ impl Control {
             settings.entropy.as_mut(),
         );
         let Ok((initiator, mut message)) = started_handshake else {
-            return self.release_index(local_index);
+            self.release_index(local_index);
+            return false;
         };
         peer.signer.sign(&mut message, now.instant);
         let jitter_millis =
@@ -92,6 +97,7 @@ impl Control {
         let pending = Pending {
             initiator,
             index: local_index,
+            to,
             started,
             sent: now.instant,
             retry_at,
@@ -112,6 +118,7 @@ impl Control {
         if !connected {
             self.set_state(index, PeerState::Handshaking);
         }
+        true
     }
 
     /// Retries rotate: the current address, then the configured ones.
@@ -218,12 +225,11 @@ impl Control {
             .next
             .replace(Unconfirmed { keypair, send })
             .map(|next| next.keypair);
-        let outdated = peer.previous.take();
         // A session with a living address keeps it until the new one is proven (design, section 4).
         let takes_address =
             peer.endpoint.is_none() || peer.current.is_none() || !peer.speaks_frames();
-        for keypair in [replaced, outdated].into_iter().flatten() {
-            self.release_index(keypair.local);
+        if let Some(replaced) = replaced {
+            self.release_index(replaced.local);
         }
         if takes_address {
             self.set_endpoint(index, from);
@@ -250,6 +256,7 @@ impl Control {
             .ok_or(refused)?;
         let keys = pending.initiator.finish(message).map_err(|_| refused)?;
         let took = now - pending.sent;
+        let asked = pending.to;
         peer.pending = None;
         peer.handshake_took = Some(took);
         peer.note_rtt(took);
@@ -259,20 +266,17 @@ impl Control {
             remote: datagram::response_sender(message),
             created: now,
         };
-        let mut outdated = [peer.previous.take(), None];
-        let current = peer.current.replace(keypair);
-        if let Some(next) = peer.next.take() {
-            outdated = [outdated[0].take(), current];
-            peer.previous = Some(next.keypair);
-        } else {
-            peer.previous = current;
+        let next = peer.next.take().map(|next| next.keypair);
+        for superseded in [peer.current.replace(keypair), next].into_iter().flatten() {
+            self.retire(index, superseded);
         }
-        for keypair in outdated.into_iter().flatten() {
-            self.release_index(keypair.local);
+        if from == asked {
+            self.set_endpoint(index, from);
         }
-        self.set_endpoint(index, from);
         self.open_with(index, given, &keys, true, now);
         self.seal_with(index, self.settings.backend.key(&keys.send), true);
+        // A response that came from elsewhere may be a copy that overtook the true one.
+        self.moved(index, from, now);
         self.connected(index, true, now);
         Ok(())
     }
@@ -298,13 +302,30 @@ impl Control {
         let Some(next) = peer.next.take_if(|next| next.keypair.local == local) else {
             return;
         };
-        let outdated = peer.previous.take();
-        peer.previous = peer.current.replace(next.keypair);
-        if let Some(outdated) = outdated {
-            self.release_index(outdated.local);
+        // This session serves as well as the one that we were asking for (as in Linux).
+        let abandoned = peer.pending.take();
+        let superseded = peer.current.replace(next.keypair);
+        // Its initiator is the one that says hello.
+        peer.hello.stop();
+        if let Some(abandoned) = abandoned {
+            self.release_index(abandoned.index);
+        }
+        if let Some(superseded) = superseded {
+            self.retire(index, superseded);
         }
         self.seal_with(index, next.send, false);
         self.connected(index, false, now);
+    }
+
+    /// Keeps a superseded keypair for the packets under it that are still on the way.
+    fn retire(&mut self, index: PeerIndex, keypair: Keypair) {
+        let evicted = self
+            .peers
+            .get_mut(&index)
+            .and_then(|peer| peer.previous.retire(keypair));
+        if let Some(evicted) = evicted {
+            self.release_index(evicted.local);
+        }
     }
 
     fn open_with(

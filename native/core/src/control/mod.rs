@@ -75,6 +75,14 @@ pub struct PeerConfig {
     pub persistent_keepalive: Option<Duration>,
 }
 
+impl PeerConfig {
+    /// The interval of the persistent keepalive; zero means none, as it does for `wg`.
+    fn keepalive_interval(&self) -> Option<Duration> {
+        self.persistent_keepalive
+            .filter(|interval| !interval.is_zero())
+    }
+}
+
 /// Desired state, or a wish, from outside. All but `Ping` are idempotent.
 pub enum Command {
     /// The UDP sockets there are.
@@ -264,7 +272,9 @@ impl Control {
             .get(&key)
             .and_then(|index| self.peers.get_mut(index))
         {
-            peer.reconfigure(config);
+            let index = peer.index;
+            peer.reconfigure(config, self.settings.inner_mtu);
+            self.publish_endpoint(index);
         } else {
             let index = self.free_index().ok_or(CommandError::TooManyPeers)?;
             let peer = Peer::new(index, config, self.settings.inner_mtu);

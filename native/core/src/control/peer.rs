@@ -3,8 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use arrayvec::ArrayVec;
+
 use crate::activity::Activity;
 use crate::aead::AeadKey;
+use crate::constants::protocol;
 use crate::handoff::{Endpoint, PeerIndex};
 use crate::handshake::mac::MacSigner;
 use crate::handshake::noise::Initiator;
@@ -49,6 +52,35 @@ pub(super) struct Keypair {
     pub created: Instant,
 }
 
+/// Superseded sessions whose packets may still be on the way.
+///
+/// The whitepaper keeps one. When both ends initiate at once, each seals with the session that it
+/// initiated itself, and a renewal by both supersedes two at either end while a third is in use.
+const PREVIOUS: usize = 3;
+
+/// Keypairs that still open, the latest last. Each ends by age, or when too many follow it.
+#[derive(Default)]
+pub(super) struct Previous(ArrayVec<Keypair, PREVIOUS>);
+
+impl Previous {
+    /// Keeps `keypair`; the one that had to make room is returned.
+    pub(super) fn retire(&mut self, keypair: Keypair) -> Option<Keypair> {
+        let evicted = self.0.is_full().then(|| self.0.remove(0));
+        self.0.push(keypair);
+        evicted
+    }
+
+    /// Takes one that is due; whether more are, only the next call tells.
+    pub(super) fn take_if(&mut self, due: impl Fn(&Keypair) -> bool) -> Option<Keypair> {
+        let place = self.0.iter().position(due)?;
+        Some(self.0.remove(place))
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Keypair> {
+        self.0.iter()
+    }
+}
+
 /// A session that the other end initiated and has not used yet.
 pub(super) struct Unconfirmed {
     pub keypair: Keypair,
@@ -59,6 +91,8 @@ pub(super) struct Unconfirmed {
 pub(super) struct Pending {
     pub initiator: Initiator,
     pub index: u32,
+    /// Where the last attempt went.
+    pub to: Endpoint,
     /// When the first of the attempts was made.
     pub started: Instant,
     pub sent: Instant,
@@ -66,8 +100,8 @@ pub(super) struct Pending {
     pub attempts: usize,
 }
 
-/// A peer. Its keypairs are WireGuard's three (whitepaper, section 6.1): the current one seals, the
-/// previous one still opens, and the next one waits for the other end to use it.
+/// A peer. Its keypairs are WireGuard's (whitepaper, section 6.1): the current one seals, the
+/// previous ones still open, and the next one waits for the other end to use it.
 pub(super) struct Peer {
     pub index: PeerIndex,
     pub config: PeerConfig,
@@ -78,7 +112,7 @@ pub(super) struct Peer {
     /// A new address that is being challenged.
     pub candidate: Option<Endpoint>,
     pub pending: Option<Pending>,
-    pub previous: Option<Keypair>,
+    pub previous: Previous,
     pub current: Option<Keypair>,
     pub next: Option<Unconfirmed>,
     /// The greatest timestamp of the peer's initiations, against replays.
@@ -106,7 +140,7 @@ impl Peer {
             endpoint: None,
             candidate: None,
             pending: None,
-            previous: None,
+            previous: Previous::default(),
             current: None,
             next: None,
             greatest_timestamp: Tai64n::default(),
@@ -123,7 +157,12 @@ impl Peer {
     }
 
     /// Takes a changed configuration; sessions stay.
-    pub(super) fn reconfigure(&mut self, config: PeerConfig) {
+    pub(super) fn reconfigure(&mut self, config: PeerConfig, inner_mtu: Option<u16>) {
+        if self.config.node_id != config.node_id {
+            self.hello = Hello::default();
+            self.probes = Probes::default();
+            self.pmtu = path_mtu(inner_mtu, config.node_id.is_none());
+        }
         if self.config.endpoints != config.endpoints && self.current.is_none() {
             self.endpoint = None;
         }
@@ -133,6 +172,17 @@ impl Peer {
     /// Whether the peer speaks Whalescale's frames.
     pub(super) fn speaks_frames(&self) -> bool {
         self.config.node_id.is_some()
+    }
+
+    /// Whether the keypair of this index is the current one, or was made along with it: when both
+    /// ends initiate at once, each uses the session that it initiated.
+    pub(super) fn is_of_this_round(&self, local: u32) -> bool {
+        let Some(current) = &self.current else {
+            return false;
+        };
+        let twin = |keypair: &&Keypair| current.created - keypair.created < protocol::REKEY_TIMEOUT;
+        let twins = self.previous.iter().filter(twin);
+        twins.chain([current]).any(|keypair| keypair.local == local)
     }
 
     /// Notes a measured round trip, smoothed as TCP does (RFC 6298, section 2).

@@ -97,7 +97,10 @@ impl Control {
         };
         let (started, attempts) = (pending.started, pending.attempts);
         if now.instant - started < protocol::REKEY_ATTEMPT_TIME {
-            return self.attempt(index, started, attempts + 1, now);
+            if !self.attempt(index, started, attempts + 1, now) {
+                self.postpone_retry(index, now.instant);
+            }
+            return;
         }
         let Some(peer) = self.peers.get_mut(&index) else {
             return;
@@ -111,6 +114,15 @@ impl Control {
             .push_back(Output::Sender(ToSender::DropStaged(index)));
         if !connected {
             self.set_state(index, PeerState::Unreachable);
+        }
+    }
+
+    /// No initiation could be sent, for want of a socket: that counts as an attempt.
+    fn postpone_retry(&mut self, index: PeerIndex, now: Instant) {
+        let peer = self.peers.get_mut(&index);
+        if let Some(pending) = peer.and_then(|peer| peer.pending.as_mut()) {
+            pending.attempts += 1;
+            pending.retry_at = now + protocol::REKEY_TIMEOUT;
         }
     }
 
@@ -140,7 +152,7 @@ impl Control {
     /// A peer with a persistent keepalive is sought as soon as it is known.
     pub(super) fn start_keepalive(&mut self, index: PeerIndex, now: Now) {
         let wanted = self.peers.get(&index).is_some_and(|peer| {
-            peer.config.persistent_keepalive.is_some()
+            peer.config.keepalive_interval().is_some()
                 && peer.current.is_none()
                 && peer.pending.is_none()
         });
@@ -153,20 +165,23 @@ impl Control {
         let Some(peer) = self.peers.get_mut(&index) else {
             return;
         };
-        let old = |keypair: &mut Keypair| keypair.expiry() <= now;
-        let previous = peer.previous.take_if(old);
-        let current = peer.current.take_if(old);
+        let old = |keypair: &Keypair| keypair.expiry() <= now;
+        let previous = std::iter::from_fn(|| peer.previous.take_if(old)).collect::<Vec<_>>();
+        let current = peer.current.take_if(|current| old(current));
         let next = peer
             .next
-            .take_if(|next| next.keypair.expiry() <= now)
+            .take_if(|next| old(&next.keypair))
             .map(|next| next.keypair);
         let lost = current.is_some();
+        if lost {
+            peer.hello.stop();
+        }
         let state = if peer.pending.is_some() {
             PeerState::Handshaking
         } else {
             PeerState::Idle
         };
-        for keypair in [previous, current, next].into_iter().flatten() {
+        for keypair in previous.into_iter().chain(current).chain(next) {
             self.release_index(keypair.local);
         }
         if lost {
@@ -192,8 +207,12 @@ impl Peer {
                     .activity
                     .owing_answer_since()
                     .filter(|_| self.current.is_some())?;
-                let answered = self.keepalive_queued.is_some_and(|queued| queued >= since);
-                (!answered).then_some(since + protocol::KEEPALIVE_TIMEOUT)
+                // One that is queued may be under way still, or have crossed the data: if nothing
+                // was sent after all, its turn comes again.
+                let since = self
+                    .keepalive_queued
+                    .map_or(since, |queued| queued.max(since));
+                Some(since + protocol::KEEPALIVE_TIMEOUT)
             }
             Due::Renewal => {
                 let since = self
@@ -203,7 +222,7 @@ impl Peer {
                 Some(since + protocol::KEEPALIVE_TIMEOUT + protocol::REKEY_TIMEOUT)
             }
             Due::PersistentKeepalive => {
-                let interval = self.config.persistent_keepalive?;
+                let interval = self.config.keepalive_interval()?;
                 let last = self
                     .activity
                     .last_sent()
@@ -213,11 +232,8 @@ impl Peer {
             }
             Due::Expiry => {
                 let next = self.next.as_ref().map(|next| &next.keypair);
-                [self.previous.as_ref(), self.current.as_ref(), next]
-                    .into_iter()
-                    .flatten()
-                    .map(Keypair::expiry)
-                    .min()
+                let keypairs = self.previous.iter().chain(&self.current).chain(next);
+                keypairs.map(Keypair::expiry).min()
             }
             Due::Hello => self
                 .hello

@@ -1,0 +1,24 @@
+//! Two endpoints on virtual time: the shipped machines, a seeded network, no threads, no sleeping.
+//!
+//! `pair` steps them, `node` drives one endpoint as the addon would, `cipher` lets tests look into
+//! what was sealed and forge what only a key holder can; every other module is one theme of tests.
+
+mod cipher;
+mod node;
+mod pair;
+
+mod configuration;
+mod cookie;
+mod corpus_writer;
+mod hello;
+mod hostile;
+mod loss;
+mod offload;
+mod pmtu;
+mod rekey;
+mod roaming;
+mod scenario;
+mod session;
+mod staging;
+mod stock;
+mod timers;
