@@ -233,18 +233,3 @@ t.test('what is unmeasured is null in every view', (t) => {
   t.match(agent.peers().peers[0], { state: 'connected', handshakeMs: 1.5, rxBytes: 2 })
   t.end()
 })
-
-t.test('a preshared key is handed over anew with each command that needs it', (t) => {
-  const fd = descriptor()
-  const psk = `${onePeer}preshared_key_file = "b.psk"\n`
-  const { agent, native } = start(configOf(psk), {
-    resources: { presharedKeys: new Map([['/c/b.psk', fd]]) },
-  })
-  const first = native.applied.at(-1)
-  t.equal(first?.type === 'Peer' && first.presharedKeyFd === fd, false)
-  t.ok(first?.type === 'Peer' && first.presharedKeyFd !== undefined)
-  t.doesNotThrow(() => fstatSync(fd), 'our own descriptor stays open')
-  agent.stop()
-  closeSync(fd)
-  t.end()
-})
