@@ -145,7 +145,11 @@ fn a_cookie_reply_moves_nobody_and_stops_no_timer() {
     let cookie = pair.b.sent[0].bytes.clone();
     pair.a.receive(source(9), &cookie, now);
     let refused = |pair: &Pair| pair.a.dropped(DropReason::HandshakeRefused);
-    assert_eq!(refused(&pair), 1, "taken from an address that was not asked");
+    assert_eq!(
+        refused(&pair),
+        1,
+        "taken from an address that was not asked"
+    );
     let asked = pair.b.address;
     pair.a.receive(asked, &cookie, now);
     assert_eq!(refused(&pair), 1);
