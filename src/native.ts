@@ -47,7 +47,7 @@ export type PeerStats = Omit<Complete<Addon.PeerStats>, 'paths' | 'state'> & {
   state: PeerState
   paths: PathStats[]
 }
-export type Stats = Omit<Addon.Stats, 'peers'> & { peers: PeerStats[] }
+export type Stats = Omit<Complete<Addon.Stats>, 'peers'> & { peers: PeerStats[] }
 
 /** The addon as the rest of the program sees it; tests pass a twin that keeps all in memory. */
 export type Native = {
@@ -158,7 +158,11 @@ function nativeOf(addon: typeof Addon): Native {
     stats: () =>
       translated(() => {
         const stats = addon.stats()
-        return { ...stats, peers: stats.peers.map(peerOf) }
+        return {
+          ...stats,
+          ipsecMbUnavailable: stats.ipsecMbUnavailable ?? null,
+          peers: stats.peers.map(peerOf),
+        }
       }),
     close: () => {
       translated(() => {

@@ -100,6 +100,8 @@ export declare function stats(): Stats
 export interface Stats {
   aead: string
   aeadAvailable: Array<string>
+  /** Why ipsec-mb is not among the available ones. */
+  ipsecMbUnavailable?: string
   port: number
   innerMtu: number
   tun: TunStats

@@ -39,6 +39,7 @@ export type StatusView = {
   innerMtu: number
   aead: string
   aeadAvailable: readonly string[]
+  ipsecMbUnavailable: string | null
   tun: Stats['tun']
   udp: Stats['udp']
   drops: Stats['drops']
@@ -116,6 +117,7 @@ export function statusView(snapshot: Snapshot): StatusView {
     innerMtu: stats.innerMtu,
     aead: stats.aead,
     aeadAvailable: stats.aeadAvailable,
+    ipsecMbUnavailable: stats.ipsecMbUnavailable,
     tun: stats.tun,
     udp: stats.udp,
     drops: stats.drops,

@@ -10,6 +10,7 @@ export const identity: Identity = {
 export const idleStats: Stats = {
   aead: 'ring',
   aeadAvailable: ['ring'],
+  ipsecMbUnavailable: 'built without intel-ipsec-mb.h',
   port: 51820,
   innerMtu: 1420,
   tun: { name: 'whale0', vnetHeader: true, tso: true, uso: false },

@@ -51,8 +51,6 @@ pub mod limits {
     pub const PEERS: usize = 4096;
     /// Endpoints of one peer (design, section 4: announced addresses are at most eight).
     pub const ENDPOINTS: usize = 8;
-    /// Largest control frame: it must pass the smallest path.
-    pub const CONTROL_FRAME: usize = 1232;
     /// Datagrams of one received message: what `UDP_GRO` joins at most.
     pub const RECEIVED_DATAGRAMS: usize = 64;
     /// Handshake initiations a second that are answered without asking for a cookie: at some
@@ -72,6 +70,4 @@ pub mod mtu {
     pub const INNER_MIN: u16 = 1280;
     /// The most `auto` asks for: it fits almost every uplink, relayed or over IPv6 too.
     pub const INNER_AUTO_MAX: u16 = 1400;
-    /// The largest fixed inner MTU: a jumbo frame less the outer headers.
-    pub const INNER_FIXED_MAX: u16 = 8920;
 }

@@ -27,6 +27,11 @@ function interfaceBlock(status: StatusView): string {
   const dropped = Object.entries(drops).filter(([, count]) => count > 0)
   const kernelDrops = udp.reduce((sum, socket) => sum + socket.kernelDrops, 0)
   const others = status.aeadAvailable.filter((name) => name !== status.aead)
+  const missing = status.ipsecMbUnavailable
+  const notes = [
+    ...(others.length > 0 ? [`also here: ${others.join(', ')}`] : []),
+    ...(missing === null ? [] : [`no ipsec-mb: ${missing}`]),
+  ]
   return block(`interface: ${status.interface}`, [
     ['name', status.name],
     ['node id', status.nodeId],
@@ -34,7 +39,7 @@ function interfaceBlock(status: StatusView): string {
     ['addresses', status.addresses.join(', ')],
     ['listening port', String(status.listenPort)],
     ['mtu', String(status.innerMtu)],
-    ['cipher', status.aead + (others.length > 0 ? ` (also here: ${others.join(', ')})` : '')],
+    ['cipher', status.aead + (notes.length > 0 ? ` (${notes.join('; ')})` : '')],
     ['tun', flags({ 'vnet header': tun.vnetHeader, tso: tun.tso, uso: tun.uso })],
     ['udp', udpFlags(udp)],
     ['dropped', dropped.map(([reason, count]) => `${count} ${reason}`).join(', ') || null],

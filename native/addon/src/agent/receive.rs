@@ -19,7 +19,7 @@ use crate::io::poll::{Interest, Poller};
 use crate::io::tun::{Tun, WriteError};
 use crate::io::udp::RecvArena;
 
-use super::{Bells, ReceiverUpdate, Sockets, Update};
+use super::{Bells, REPORTS, ReceiverUpdate, Sockets, Update};
 
 pub(super) struct ReceiveThread {
     pub backend: Arc<dyn AeadBackend>,
@@ -106,11 +106,18 @@ impl ReceiveThread {
     fn hand_over_reports(&mut self) {
         let mut any = false;
         for report in self.receiver.take_reports() {
+            // Strangers and hostile peers can fill the queue with handshakes and frames. Half of it is
+            // kept for what is said once per key, such as its first use.
+            let optional = matches!(
+                report,
+                FromReceiver::Handshake { .. } | FromReceiver::Frame { .. }
+            );
+            let crowded = optional && self.reports.slots() < REPORTS / 2;
             let reason = match report {
                 FromReceiver::Handshake { .. } => DropReason::HandshakeQueueFull,
                 _ => DropReason::ControlQueueFull,
             };
-            if self.reports.push(report).is_err() {
+            if crowded || self.reports.push(report).is_err() {
                 self.drops.count(reason);
             }
             any = true;

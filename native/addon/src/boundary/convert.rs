@@ -209,6 +209,7 @@ pub(super) fn stats(control: &ControlSide, names: &Names, backend: &str, tun_nam
             .iter()
             .map(|backend| backend.name().into())
             .collect(),
+        ipsec_mb_unavailable: aead::ipsec_mb().err().map(|reason| reason.to_string()),
         port: sockets.first().map_or(0, |(local, ..)| local.port()),
         inner_mtu: control.inner_mtu(),
         tun: TunStats {

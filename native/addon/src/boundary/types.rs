@@ -163,6 +163,8 @@ pub struct PeerStats {
 pub struct Stats {
     pub aead: String,
     pub aead_available: Vec<String>,
+    /// Why ipsec-mb is not among the available ones.
+    pub ipsec_mb_unavailable: Option<String>,
     pub port: u16,
     pub inner_mtu: u16,
     pub tun: TunStats,

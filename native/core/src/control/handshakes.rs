@@ -90,7 +90,7 @@ impl Control {
             self.release_index(local_index);
             return false;
         };
-        peer.signer.sign(&mut message, now.instant);
+        peer.signers.sign(to, &mut message, now.instant);
         let jitter_millis =
             u64::from(settings.entropy.u32()) % protocol::REKEY_JITTER_MAX.as_millis() as u64;
         let retry_at = now.instant + protocol::REKEY_TIMEOUT + Duration::from_millis(jitter_millis);
@@ -145,7 +145,7 @@ impl Control {
                 .admit(from, bytes, now.instant)
                 .and_then(|()| self.respond(from, bytes, now.instant)),
             Ok(Datagram::Response(bytes)) => self.finish(from, bytes, now.instant),
-            Ok(Datagram::CookieReply(bytes)) => self.take_cookie(bytes, now.instant),
+            Ok(Datagram::CookieReply(bytes)) => self.take_cookie(from, bytes, now.instant),
             _ => Err(DropReason::Malformed),
         };
         if let Err(reason) = accepted {
@@ -219,7 +219,7 @@ impl Control {
             created: now,
         };
         let peer = self.peers.get_mut(&index).ok_or(refused)?;
-        peer.signer.sign(&mut response, now);
+        peer.signers.sign(from, &mut response, now);
         peer.activity.note_handshake_sent(now);
         let replaced = peer
             .next
@@ -281,13 +281,18 @@ impl Control {
         Ok(())
     }
 
-    fn take_cookie(&mut self, message: &[u8; 64], now: Instant) -> Result<(), DropReason> {
+    fn take_cookie(
+        &mut self,
+        from: Endpoint,
+        message: &[u8; 64],
+        now: Instant,
+    ) -> Result<(), DropReason> {
         let index = *self
             .indices
             .get(&datagram::cookie_reply_receiver(message))
             .ok_or(DropReason::UnknownIndex)?;
         let peer = self.peers.get_mut(&index).ok_or(DropReason::UnknownIndex)?;
-        if peer.signer.take_cookie(message, now) {
+        if peer.signers.take_cookie(from, message, now) {
             Ok(())
         } else {
             Err(DropReason::HandshakeRefused)

@@ -264,7 +264,10 @@ impl Control {
         }
     }
 
-    fn put_peer(&mut self, config: PeerConfig, now: Now) -> Result<(), CommandError> {
+    fn put_peer(&mut self, mut config: PeerConfig, now: Now) -> Result<(), CommandError> {
+        config
+            .allowed_ips
+            .extend(config.node_id.and_then(overlay_prefix));
         self.check_routes(&config)?;
         let key = config.public_key;
         if let Some(peer) = self
@@ -451,4 +454,9 @@ impl Control {
             remote,
         })
     }
+}
+
+/// The one address that a Whalescale peer has by itself (design, section 4, Identity).
+fn overlay_prefix(node_id: NodeId) -> Option<IpPrefix> {
+    IpPrefix::new(node_id.overlay_address().into(), 128).ok()
 }

@@ -7,11 +7,13 @@ use arrayvec::ArrayVec;
 
 use crate::activity::Activity;
 use crate::aead::AeadKey;
+use crate::constants::limits;
 use crate::constants::protocol;
 use crate::handoff::{Endpoint, PeerIndex};
 use crate::handshake::mac::MacSigner;
 use crate::handshake::noise::Initiator;
 use crate::handshake::tai64n::Tai64n;
+use crate::identity::PublicKey;
 use crate::pmtu::PathMtu;
 use crate::time::Instant;
 
@@ -100,13 +102,54 @@ pub(super) struct Pending {
     pub attempts: usize,
 }
 
+/// Addresses with a cookie at once: the configured ones, and one more that the peer moved to.
+const SIGNERS: usize = limits::ENDPOINTS + 1;
+
+/// One cookie per path (design, section 4, Moving): a cookie is only good from the address that the
+/// other end saw us at, which differs from path to path.
+pub(super) struct Signers {
+    remote: PublicKey,
+    known: ArrayVec<(Endpoint, MacSigner), SIGNERS>,
+}
+
+impl Signers {
+    fn new(remote: PublicKey) -> Self {
+        Self {
+            remote,
+            known: ArrayVec::new(),
+        }
+    }
+
+    /// Signs a message to `to`.
+    pub(super) fn sign(&mut self, to: Endpoint, message: &mut [u8], now: Instant) {
+        if !self.known.iter().any(|(endpoint, _)| *endpoint == to) {
+            if self.known.is_full() {
+                self.known.remove(0);
+            }
+            self.known.push((to, MacSigner::new(&self.remote)));
+        }
+        if let Some((_, signer)) = self.known.iter_mut().find(|(endpoint, _)| *endpoint == to) {
+            signer.sign(message, now);
+        }
+    }
+
+    /// Takes a cookie for messages to `from`; says whether it was authentic.
+    pub(super) fn take_cookie(&mut self, from: Endpoint, reply: &[u8; 64], now: Instant) -> bool {
+        let signer = self
+            .known
+            .iter_mut()
+            .find(|(endpoint, _)| *endpoint == from);
+        signer.is_some_and(|(_, signer)| signer.take_cookie(reply, now))
+    }
+}
+
 /// A peer. Its keypairs are WireGuard's (whitepaper, section 6.1): the current one seals, the
 /// previous ones still open, and the next one waits for the other end to use it.
 pub(super) struct Peer {
     pub index: PeerIndex,
     pub config: PeerConfig,
     pub activity: Arc<Activity>,
-    pub signer: MacSigner,
+    pub signers: Signers,
     pub state: PeerState,
     pub endpoint: Option<Endpoint>,
     pub pending: Option<Pending>,
@@ -133,7 +176,7 @@ impl Peer {
         Self {
             index,
             activity: Arc::new(Activity::default()),
-            signer: MacSigner::new(&config.public_key),
+            signers: Signers::new(config.public_key),
             state: PeerState::Idle,
             endpoint: None,
             pending: None,

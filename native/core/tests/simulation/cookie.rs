@@ -144,13 +144,17 @@ fn a_cookie_reply_moves_nobody_and_stops_no_timer() {
     pair.b.receive(from, &initiation, now);
     let cookie = pair.b.sent[0].bytes.clone();
     pair.a.receive(source(9), &cookie, now);
-    assert_eq!(pair.a.dropped(DropReason::HandshakeRefused), 0);
-    pair.a.receive(source(9), &cookie, now);
+    let refused = |pair: &Pair| pair.a.dropped(DropReason::HandshakeRefused);
     assert_eq!(
-        pair.a.dropped(DropReason::HandshakeRefused),
+        refused(&pair),
         1,
-        "taken twice"
+        "taken from an address that was not asked"
     );
+    let asked = pair.b.address;
+    pair.a.receive(asked, &cookie, now);
+    assert_eq!(refused(&pair), 1);
+    pair.a.receive(asked, &cookie, now);
+    assert_eq!(refused(&pair), 2, "taken twice");
     pair.run_for(ms(5400));
     let retries = pair.a.sent_of_type(1);
     assert_eq!(retries.len(), 2);
