@@ -75,5 +75,6 @@ function explain(
 }
 
 function lastLine(text: string): string | undefined {
-  return text.trimEnd().split('\n').at(-1)?.trim() || undefined
+  const line = text.trimEnd().split('\n').at(-1)?.trim()
+  return line === '' ? undefined : line
 }

@@ -8,7 +8,7 @@ import { execFileSync, spawn, type ChildProcess } from 'node:child_process'
 import { run, type CommandOptions, type CommandResult } from './command.js'
 import { BenchFailure } from './failure.js'
 
-export interface VethOptions {
+interface VethOptions {
   /** Addresses with prefix length, such as `10.0.0.1/24`. */
   readonly addressA: string
   readonly addressB: string

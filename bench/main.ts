@@ -52,7 +52,10 @@ const TOOLS = [
 async function main(): Promise<void> {
   const { values, positionals } = readArguments()
   const [command, ...rest] = positionals
-  if (values.help) return print(USAGE)
+  if (values.help) {
+    print(USAGE)
+    return
+  }
   const peers = selectPeers(values.only)
   if (rest.length > 0) throw usage(`unexpected argument ${rest.join(' ')}`)
   if (command === 'peers') return preparePeers(peers, values.refresh)

@@ -15,6 +15,7 @@ const gates = [
   ['types', 'npx', ['tsc', '-b']],
   ['lint of TypeScript', 'npx', ['eslint', '.']],
   ['unused code', 'npx', ['knip', '--no-progress']],
+  ['table of the README', 'node', ['scripts/readme.js']],
   ['declarations of the addon', 'node', ['scripts/addon-types.js']],
   [
     'lint of Rust',

@@ -13,7 +13,7 @@ const BUILD_TIMEOUT_MS = 15 * 60_000
 /** Newest first; a release may want a newer Go than is here, or modules that the proxy does not serve. */
 const VERSIONS_TRIED = 6
 
-export function cacheDirectory(peer: string): string {
+function cacheDirectory(peer: string): string {
   const root = process.env['XDG_CACHE_HOME'] ?? join(homedir(), '.cache')
   return join(root, 'whalescale-bench', peer)
 }

@@ -54,7 +54,7 @@ function udpBars(metric: MetricName): Bar[] {
   ]
 }
 
-export const BARS: readonly Bar[] = [
+const BARS: readonly Bar[] = [
   ...ratios(DEFAULT, 'tcpOne', [1.8, 2.4], [1.3, 1.7]),
   ...ratios(RING, 'tcpOne', [1.5, 1.9], [1.1, 1.4]),
   ...ratios(DEFAULT, 'tcpFour', [1.8], [1.2]),

@@ -59,7 +59,7 @@ interface Report {
 }
 
 /** Exported for its test. Throws `BenchFailure` (command-failed, unexpected-output). */
-export function received(json: string): Received {
+function received(json: string): Received {
   const report = JSON.parse(json) as Report
   if (typeof report.error === 'string')
     throw new BenchFailure('command-failed', `iperf3: ${report.error}`)

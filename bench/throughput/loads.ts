@@ -12,7 +12,7 @@ import { ping } from './ping.js'
 import { startUpTimes } from './start-up.js'
 import { percentile } from './statistics.js'
 
-export interface Durations {
+interface Durations {
   /** Of each bulk load. */
   readonly loadSeconds: number
   readonly idlePingSeconds: number

@@ -33,7 +33,7 @@ export async function ping(from: Namespace, address: string, seconds: number): P
 }
 
 /** Exported for its test. Throws `BenchFailure` (unexpected-output) when there is no reply. */
-export function roundTrips(output: string): RoundTrips {
+function roundTrips(output: string): RoundTrips {
   const times = [...output.matchAll(/ time=([\d.]+) ms/g)].map((match) => Number(match[1]))
   if (times.length === 0) throw new BenchFailure('unexpected-output', 'ping got no reply')
   return { mean: mean(times), p50: percentile(times, 50), p99: percentile(times, 99) }

@@ -39,6 +39,8 @@ export type Config = {
   readonly controlSocket: string
   readonly scheduler: string
   readonly peers: readonly PeerConfig[]
+  /** Keys that the file sets and that this version does not act upon yet. */
+  readonly idleKeys: readonly string[]
 }
 
 /** The image of a peer's key, whichever way the file names it; undefined when it names none well. */
@@ -68,6 +70,16 @@ function peerOf(peer: ConfigFile['peer'][number], base: string): PeerConfig {
   }
 }
 
+function idleKeysOf({ paths, multipath }: ConfigFile): string[] {
+  const set: Record<string, boolean> = {
+    'paths.interfaces': paths.interfaces.join() !== 'auto',
+    'paths.exclude': paths.exclude.length > 0,
+    'paths.metered': paths.metered.length > 0,
+    'multipath.scheduler': multipath.scheduler !== 'auto',
+  }
+  return Object.keys(set).filter((key) => set[key] === true)
+}
+
 /** @param written a file that passed the schema and the rules */
 export function configOf(written: ConfigFile, file: string): Config {
   const base = resolve(file, '..')
@@ -87,5 +99,6 @@ export function configOf(written: ConfigFile, file: string): Config {
     controlSocket: resolve(base, node.control_socket),
     scheduler: written.multipath.scheduler,
     peers: written.peer.map((peer) => peerOf(peer, base)),
+    idleKeys: idleKeysOf(written),
   }
 }

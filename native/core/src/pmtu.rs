@@ -3,7 +3,7 @@
 //! Every datagram carries DF, and nothing relies on ICMP: a probe is an authenticated frame padded
 //! to the size in question, and only its authenticated reply says that the size passes. The search
 //! starts with the largest size, because most paths carry it, and bisects below. Invariant: the
-//! value in use was confirmed on this path, or is the minimum.
+//! value in use was confirmed on this path, or is the minimum, or was never to be discovered.
 
 use std::time::Duration;
 
@@ -47,6 +47,8 @@ pub enum Step {
 #[derive(Debug)]
 pub struct PathMtu {
     current: u16,
+    /// What is in use before anything is known of a path.
+    initial: u16,
     ceiling: u16,
     fixed: bool,
     /// Whether the owner knows that the fixed size does not pass.
@@ -63,6 +65,12 @@ impl PathMtu {
         Self::new(mtu::INNER_MIN, mtu::INNER_AUTO_MAX, false)
     }
 
+    /// What `auto` asks for, on a path where no probe is ever answered: taken to pass until the
+    /// local link refuses it. The owner must not poll.
+    pub fn assumed() -> Self {
+        Self::new(mtu::INNER_AUTO_MAX, mtu::INNER_AUTO_MAX, false)
+    }
+
     /// A configured size, kept whatever the path says; the path is only checked.
     pub fn fixed(size: u16) -> Self {
         Self::new(size, size, true)
@@ -75,6 +83,7 @@ impl PathMtu {
         };
         Self {
             current,
+            initial: current,
             ceiling,
             fixed,
             warned: false,
@@ -91,11 +100,7 @@ impl PathMtu {
 
     /// The path changed: what was learned is void.
     pub fn restart(&mut self) {
-        *self = if self.fixed {
-            Self::fixed(self.current)
-        } else {
-            Self::auto()
-        };
+        *self = Self::new(self.initial, self.ceiling, self.fixed);
     }
 
     /// When [`Self::poll`] has something to do; nothing before that.

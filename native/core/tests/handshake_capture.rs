@@ -184,6 +184,7 @@ impl Peer {
             keys,
             public_key: captured_node().public_key(),
         };
+        #[expect(clippy::disallowed_methods, reason = "a real process is waited for")]
         let started = Clock::now();
         while !Path::new("/var/run/wireguard")
             .join(format!("{INTERFACE}.sock"))

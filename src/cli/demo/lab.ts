@@ -89,7 +89,12 @@ function start(command: string, args: readonly string[], options: SpawnOptions):
   )
   const stop = async (): Promise<number | null> => {
     if (child.exitCode === null && child.signalCode === null) child.kill('SIGTERM')
-    const timer = setTimeout(() => child.kill('SIGKILL'), graceMs)
+    const timer = setTimeout(() => {
+      child.kill('SIGKILL')
+      // A grandchild may hold the pipes open for ever.
+      child.stdout?.destroy()
+      child.stderr?.destroy()
+    }, graceMs)
     const code = await exited
     clearTimeout(timer)
     return code

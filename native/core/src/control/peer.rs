@@ -234,11 +234,11 @@ impl Peer {
     }
 }
 
-/// Stock peers answer no probes, so nothing can be discovered: the size is taken as it is.
+/// Stock peers answer no probes, so nothing can be discovered.
 fn path_mtu(inner_mtu: Option<u16>, stock: bool) -> PathMtu {
     match inner_mtu {
         Some(size) => PathMtu::fixed(size),
-        None if stock => PathMtu::fixed(crate::constants::mtu::INNER_AUTO_MAX),
+        None if stock => PathMtu::assumed(),
         None => PathMtu::auto(),
     }
 }

@@ -21,7 +21,6 @@ use whalescale_core::sender::{Handled, SendError, Sender, Transmit};
 use whalescale_core::time::{Instant, Now};
 
 use crate::cipher::KeyLog;
-use crate::pair::now_at;
 
 /// SplitMix64: enough for tests, and the same everywhere.
 pub struct SeededEntropy(pub u64);

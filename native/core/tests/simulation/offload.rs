@@ -1,13 +1,13 @@
 //! Super-packets out and joined messages in: nothing is lost, reordered or half sent.
 
 use whalescale_core::drops::DropReason;
-use whalescale_core::inner::vnet::{GSO_TCPV4, NEEDS_CSUM, VnetHeader};
+use whalescale_core::inner::vnet::{GSO_TCPV4, GSO_TCPV6, GSO_UDP_L4, NEEDS_CSUM, VnetHeader};
 use whalescale_core::sender::Handled;
 
 use crate::pair::{A_INNER, B_INNER, Pair, address, link, ms, payloads, secs, udp_packet};
 
 /// A TCP super-packet over IPv4 to be cut every `mss` bytes, as the kernel hands it over.
-fn super_packet(mss: u16, length: usize) -> (VnetHeader, Vec<u8>) {
+pub fn super_packet(mss: u16, length: usize) -> (VnetHeader, Vec<u8>) {
     let total = u16::try_from(40 + length).expect("length");
     let mut packet = vec![0x45, 0];
     packet.extend(total.to_be_bytes());
@@ -26,6 +26,37 @@ fn super_packet(mss: u16, length: usize) -> (VnetHeader, Vec<u8>) {
         csum_offset: 16,
     };
     (vnet, packet)
+}
+
+/// The same over IPv6.
+pub fn super_packet_v6(mss: u16, length: usize) -> (VnetHeader, Vec<u8>) {
+    let (vnet, v4) = super_packet(mss, length);
+    let payload_len = u16::try_from(20 + length).expect("length");
+    let mut packet = vec![0x60, 0, 0, 0];
+    packet.extend(payload_len.to_be_bytes());
+    packet.extend([6, 64]);
+    packet.extend([0xfd; 16]);
+    packet.extend([0xfe; 16]);
+    packet.extend(&v4[20..]);
+    let vnet = VnetHeader {
+        gso_type: GSO_TCPV6,
+        csum_start: 40,
+        ..vnet
+    };
+    (vnet, packet)
+}
+
+/// A UDP super-packet over IPv4.
+pub fn udp_super_packet(size: u16, length: usize) -> (VnetHeader, Vec<u8>) {
+    let vnet = VnetHeader {
+        flags: NEEDS_CSUM,
+        gso_type: GSO_UDP_L4,
+        hdr_len: 28,
+        gso_size: size,
+        csum_start: 20,
+        csum_offset: 6,
+    };
+    (vnet, udp_packet(A_INNER, B_INNER, &vec![7; length]))
 }
 
 fn received_payload(pair: &Pair) -> Vec<u8> {

@@ -229,3 +229,48 @@ fn a_new_address_is_searched_anew() {
     let found = inner_mtu(&pair.b, &pair);
     assert!((1352..=1368).contains(&found), "{found}");
 }
+
+#[test]
+fn a_stock_peer_on_a_link_that_refuses_long_packets_is_sent_shorter_ones() {
+    let setup = Setup {
+        inner_mtu: None,
+        ..Setup::default()
+    };
+    let mut pair = Pair::with(15, link(), setup, |b_for_a, a_for_b| {
+        b_for_a.node_id = None;
+        a_for_b.node_id = None;
+    });
+    pair.connect();
+    assert_eq!(inner_mtu(&pair.a, &pair), 1400);
+    pair.a.link_mtu = 1350 + 32;
+    pair.a_sends(&[7; 1372]);
+    assert_eq!(pair.a.dropped(DropReason::PathTooSmall), 1);
+    assert_eq!(inner_mtu(&pair.a, &pair), 1280);
+    let handled = pair.a_sends(&[7; 1372]);
+    assert!(matches!(handled, Handled::TooLong(_)));
+    pair.run_for(secs(100));
+    assert_eq!(pair.a_sends(&[7; 1252]), Handled::Taken);
+    pair.run_for(ms(50));
+    assert_eq!(pair.b.delivered.last().expect("delivered").len(), 1280);
+}
+
+#[test]
+fn an_answer_to_a_probe_counts_only_from_the_path_probed() {
+    let mut pair = auto(16, None);
+    pair.a_sends(b"first");
+    pair.run_for(ms(35));
+    assert_eq!(inner_mtu(&pair.a, &pair), 1280);
+    let answers: Vec<Vec<u8>> = pair
+        .b
+        .sent_of_type(4)
+        .iter()
+        .map(|sent| sent.bytes.clone())
+        .collect();
+    assert!(answers.len() >= 3, "HELLO and two probes");
+    let now = pair.now();
+    for answer in answers {
+        pair.a
+            .receive(crate::pair::address("198.51.100.9:4000"), &answer, now);
+    }
+    assert_eq!(inner_mtu(&pair.a, &pair), 1280);
+}

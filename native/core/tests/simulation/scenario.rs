@@ -98,7 +98,7 @@ fn attack(pair: &mut Pair, dice: &mut Dice) {
 fn scenario(seed: u64, whalescale: bool) {
     let mut dice = Dice(SeededEntropy(seed));
     let setup = Setup {
-        inner_mtu: (seed % 2 == 0).then_some(1420),
+        inner_mtu: seed.is_multiple_of(2).then_some(1420),
         ..Setup::default()
     };
     let mutual = dice.chance(50);
@@ -110,7 +110,7 @@ fn scenario(seed: u64, whalescale: bool) {
             b_for_a.node_id = None;
             a_for_b.node_id = None;
         }
-        b_for_a.persistent_keepalive = (seed % 3 == 0).then_some(secs(25));
+        b_for_a.persistent_keepalive = seed.is_multiple_of(3).then_some(secs(25));
     });
     let (mut to_a, mut to_b) = (Ledger::default(), Ledger::default());
     for round in 0..600_u64 {

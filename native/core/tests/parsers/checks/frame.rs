@@ -1,0 +1,69 @@
+//! `wire::frame::parse`: what is inside a session.
+
+use std::net::{Ipv6Addr, SocketAddr};
+
+use whalescale_core::wire::frame::{Frame, Malformed, Plaintext, parse};
+
+use super::{Verdict, equal, little};
+
+pub fn check(input: &[u8]) -> Verdict {
+    check_parser(parse, input)
+}
+
+pub fn check_parser(
+    parse: impl for<'a> Fn(&'a [u8]) -> Result<Plaintext<'a>, Malformed>,
+    input: &[u8],
+) -> Verdict {
+    let found = parse(input).ok();
+    equal("plaintext", found, twin(input))?;
+    if let Some(Plaintext::Frame(frame)) = found {
+        let mut encoded = Vec::new();
+        frame.encode(&mut encoded);
+        equal("read again", parse(&encoded).ok(), found)?;
+    }
+    Ok(())
+}
+
+fn twin(bytes: &[u8]) -> Option<Plaintext<'_>> {
+    let Some(first) = bytes.first() else {
+        return Some(Plaintext::Keepalive);
+    };
+    match first {
+        0x40..=0x4f | 0x60..=0x6f => return Some(Plaintext::Ip(bytes)),
+        0x80..=0x8f => return Some(Plaintext::Unknown(*first)),
+        0x01..=0x3f if bytes.len() >= 4 => {}
+        _ => return None,
+    }
+    let length = usize::try_from(little(bytes, 2, 2)).ok()?;
+    if bytes.len() < 4 + length {
+        return None;
+    }
+    let flag = bytes[1] & 1 == 1;
+    let frame = match first {
+        1 if length >= 42 => Frame::Hello {
+            version: little(bytes, 4, 2) as u16,
+            node_id: bytes[6..38].try_into().ok()?,
+            instance: little(bytes, 38, 8),
+            reply: flag,
+        },
+        2 if length >= 8 => Frame::PathProbe {
+            token: little(bytes, 4, 8),
+            size: u16::try_from(4 + length).ok()?,
+        },
+        3 if length >= if flag { 28 } else { 10 } => Frame::PathProbeReply {
+            token: little(bytes, 4, 8),
+            received: little(bytes, 12, 2) as u16,
+            observed: flag.then(|| observed(&bytes[14..32])),
+        },
+        1..=3 => return None,
+        unknown => return Some(Plaintext::Unknown(*unknown)),
+    };
+    Some(Plaintext::Frame(frame))
+}
+
+fn observed(bytes: &[u8]) -> SocketAddr {
+    let mut ip = [0; 16];
+    ip.copy_from_slice(&bytes[..16]);
+    let ip = Ipv6Addr::from(ip).to_canonical();
+    SocketAddr::new(ip, little(bytes, 16, 2) as u16)
+}
