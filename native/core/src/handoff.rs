@@ -183,7 +183,10 @@ pub struct ReceiveKey {
 #[derive(Debug, PartialEq, Eq)]
 pub enum Crossing {
     /// The other end says what has arrived of ours.
-    Feedback { peer: PeerIndex, feedback: Feedback },
+    Feedback {
+        peer: PeerIndex,
+        feedback: Box<Feedback>,
+    },
     /// Tell the other end what has arrived of its: on the two best paths, or on all.
     Report {
         peer: PeerIndex,

@@ -19,6 +19,7 @@ use arrayvec::ArrayVec;
 use crate::aead::{HEADER_LEN, TAG_LEN};
 use crate::bond::feedback::Feedback;
 use crate::bond::receive::Inbound;
+use crate::bond::reorder::Budget;
 use crate::bond::shim::{SHIM_LEN, Shim};
 use crate::constants::{limits, protocol};
 use crate::drops::{DropCounters, DropReason};
@@ -58,6 +59,8 @@ pub struct Receiver {
     addresses: Vec<Address>,
     packets: Vec<Range<usize>>,
     bonds: BTreeMap<PeerIndex, Inbound>,
+    /// What all bonds together may hold back.
+    budget: Budget,
     /// Packets that bonds let go, one after the other, and where each is.
     released: Released,
     crossings: Vec<Crossing>,
@@ -80,6 +83,7 @@ impl Receiver {
             addresses: Vec::new(),
             packets: Vec::with_capacity(PACKETS),
             bonds: BTreeMap::new(),
+            budget: Budget::default(),
             released: Released::default(),
             crossings: Vec::new(),
             reports: Vec::with_capacity(REPORTS),
@@ -122,7 +126,7 @@ impl Receiver {
     }
 
     fn bond(&mut self, peer: PeerIndex) -> &mut Inbound {
-        self.bonds.entry(peer).or_insert_with(Inbound::new)
+        bond_of(&mut self.bonds, &self.budget, peer)
     }
 
     fn address(&mut self, peer: PeerIndex) -> &mut Address {
@@ -175,72 +179,115 @@ impl Receiver {
             return self.drops.add(DropReason::KeyExpired, count);
         }
         let mut seen = Seen::default();
+        let mut admitted = ArrayVec::<_, { limits::RECEIVED_DATAGRAMS }>::new();
         let mut end = at.start;
         for (counter, authentic) in key.open_run(run, stride) {
             let datagram = end..(end + stride).min(at.end);
             end = datagram.end;
-            if let Err(reason) = key.admit(counter, authentic) {
-                let copied = reason == DropReason::Replayed && key.info.frames;
-                let payload = arena.get(payload_of(&datagram)).filter(|_| copied);
-                if let Some((shim, _)) = payload.and_then(Shim::parse) {
-                    let bond = self.bonds.entry(key.info.peer).or_insert_with(Inbound::new);
-                    bond.take_copy(&shim, datagram.len(), from, now);
-                    self.drops.count(DropReason::SecondCopy);
-                } else {
-                    self.drops.count(reason);
-                }
-                continue;
+            let verdict = key.admit(counter, authentic);
+            if verdict.is_ok() {
+                let first = arena.get(payload_of(&datagram)).and_then(<[u8]>::first);
+                seen.count(
+                    datagram.len(),
+                    counter,
+                    first.is_some_and(|first| is_data(*first)),
+                );
             }
-            seen.count(datagram.len(), counter);
+            admitted.push((datagram, verdict));
+        }
+        let (peer, frames) = (key.info.peer, key.info.frames);
+        if seen.packets > 0 {
             if !std::mem::replace(&mut key.confirmed, true) {
                 // Before any frame under this key, so that control can answer under it.
-                let peer = key.info.peer;
                 self.reports.push(FromReceiver::Confirmed { peer, index });
             }
-            let routes = self.routes.as_ref();
-            match accept(arena, &datagram, &key.info, routes, &mut seen.source) {
-                Ok(Accepted::Packet(range)) => {
-                    seen.data = true;
-                    self.packets.push(range);
-                }
-                Ok(Accepted::Keepalive) => {}
-                Ok(Accepted::Bonded(shim, inner)) => {
-                    seen.data = true;
-                    let bond = self.bonds.entry(key.info.peer).or_insert_with(Inbound::new);
-                    let inner = arena.get(inner).unwrap_or_default();
-                    let released = &mut self.released;
-                    let mut deliver = |packet: &[u8]| released.push(packet);
-                    bond.take(&shim, inner, datagram.len(), from, now, &mut deliver);
-                }
-                Ok(Accepted::Feedback(feedback)) => {
-                    if self.crossings.len() < REPORTS {
-                        let peer = key.info.peer;
-                        self.crossings.push(Crossing::Feedback { peer, feedback });
-                    }
-                }
-                Ok(Accepted::Frame(plaintext)) => {
-                    let (peer, datagram) = (key.info.peer, datagram.len());
-                    let frame = FromReceiver::Frame {
-                        peer,
-                        index,
-                        from,
-                        datagram,
-                        plaintext,
-                    };
-                    push_report(
-                        &mut self.reports,
-                        frame,
-                        &self.drops,
-                        DropReason::ControlQueueFull,
-                    );
-                }
-                Err(reason) => self.drops.count(reason),
-            }
-        }
-        if seen.packets > 0 {
-            let address = address_of(&mut self.addresses, key.info.peer);
+            let address = address_of(&mut self.addresses, peer);
             key.note(&seen, from, now, address, &mut self.reports);
         }
+        let origin = Origin {
+            peer,
+            frames,
+            index,
+            from,
+            now,
+        };
+        let mut allowed = None;
+        for (datagram, verdict) in admitted {
+            let taken = match verdict {
+                Ok(()) => self.take(arena, &datagram, origin, &mut allowed),
+                Err(reason) => Err(self.recognise_copy(arena, &datagram, origin, reason)),
+            };
+            if let Err(reason) = taken {
+                self.drops.count(reason);
+            }
+        }
+    }
+
+    /// Takes an authentic, fresh datagram to where it belongs.
+    fn take(
+        &mut self,
+        arena: &[u8],
+        datagram: &Range<usize>,
+        origin: Origin,
+        allowed: &mut Option<IpAddr>,
+    ) -> Result<(), DropReason> {
+        let Origin {
+            peer,
+            index,
+            from,
+            now,
+            ..
+        } = origin;
+        match accept(arena, datagram, origin, self.routes.as_ref(), allowed)? {
+            Accepted::Packet(range) => self.packets.push(range),
+            Accepted::Bonded(shim, inner) => {
+                let inner = arena.get(inner).unwrap_or_default();
+                let bond = bond_of(&mut self.bonds, &self.budget, peer);
+                let released = &mut self.released;
+                let mut deliver = |packet: &[u8]| released.push(packet);
+                bond.take(&shim, inner, datagram.len(), from, now, &mut deliver);
+            }
+            Accepted::Feedback(feedback) if self.crossings.len() < REPORTS => {
+                self.crossings.push(Crossing::Feedback { peer, feedback });
+            }
+            Accepted::Frame(plaintext) => {
+                let datagram = datagram.len();
+                let frame = FromReceiver::Frame {
+                    peer,
+                    index,
+                    from,
+                    datagram,
+                    plaintext,
+                };
+                push_report(
+                    &mut self.reports,
+                    frame,
+                    &self.drops,
+                    DropReason::ControlQueueFull,
+                );
+            }
+            Accepted::Feedback(_) | Accepted::Keepalive => {}
+        }
+        Ok(())
+    }
+
+    /// The reason to count for a datagram that was not admitted: the second copy of a bonded packet is
+    /// as it should be, and says that its path works.
+    fn recognise_copy(
+        &mut self,
+        arena: &[u8],
+        datagram: &Range<usize>,
+        origin: Origin,
+        reason: DropReason,
+    ) -> DropReason {
+        let copied = reason == DropReason::Replayed && origin.frames;
+        let payload = arena.get(payload_of(datagram)).filter(|_| copied);
+        let Some((shim, _)) = payload.and_then(Shim::parse) else {
+            return reason;
+        };
+        let bond = bond_of(&mut self.bonds, &self.budget, origin.peer);
+        bond.take_copy(&shim, datagram.len(), origin.from, origin.now);
+        DropReason::SecondCopy
     }
 
     /// Takes a datagram that is not transport data: a handshake message for control, or nothing.
@@ -328,12 +375,11 @@ struct Seen {
     bytes: u64,
     highest: u64,
     data: bool,
-    /// The last inner source that was allowed, so that a run looks it up once.
-    source: Option<IpAddr>,
 }
 
 impl Seen {
-    fn count(&mut self, bytes: usize, counter: u64) {
+    fn count(&mut self, bytes: usize, counter: u64, data: bool) {
+        self.data |= data;
         self.packets += 1;
         self.bytes += bytes as u64;
         self.highest = self.highest.max(counter);
@@ -417,6 +463,17 @@ type Opened = std::iter::Zip<
     std::array::IntoIter<bool, { limits::RECEIVED_DATAGRAMS }>,
 >;
 
+/// Whose run it is, and how it came.
+#[derive(Clone, Copy)]
+struct Origin {
+    peer: PeerIndex,
+    /// Whether the peer speaks Whalescale's frames.
+    frames: bool,
+    index: u32,
+    from: Endpoint,
+    now: Instant,
+}
+
 /// Packets in one piece of memory, to be joined into super-packets.
 #[derive(Default)]
 struct Released {
@@ -434,7 +491,7 @@ impl Released {
 
 enum Accepted {
     Bonded(Shim, Range<usize>),
-    Feedback(Feedback),
+    Feedback(Box<Feedback>),
     Packet(Range<usize>),
     Frame(Vec<u8>),
     Keepalive,
@@ -444,7 +501,7 @@ enum Accepted {
 fn accept(
     arena: &[u8],
     datagram: &Range<usize>,
-    key: &ReceiveKey,
+    origin: Origin,
     routes: Option<&PeerRoutes>,
     allowed: &mut Option<IpAddr>,
 ) -> Result<Accepted, DropReason> {
@@ -452,23 +509,23 @@ fn accept(
     let plaintext = arena.get(at.clone()).ok_or(DropReason::BadPlaintext)?;
     match plaintext.first() {
         None => Ok(Accepted::Keepalive),
-        Some(first) if matches!(first >> 4, 4 | 6) => {
-            let len = inner_len(plaintext, key, routes, allowed)?;
+        Some(first) if is_ip(*first) => {
+            let len = inner_len(plaintext, origin.peer, routes, allowed)?;
             Ok(Accepted::Packet(at.start..at.start + len))
         }
-        Some(first) if key.frames && first >> 4 == 8 => {
+        Some(first) if origin.frames && is_bonded(*first) => {
             let (shim, inner) = Shim::parse(plaintext).ok_or(DropReason::BadPlaintext)?;
-            let len = inner_len(inner, key, routes, allowed)?;
+            let len = inner_len(inner, origin.peer, routes, allowed)?;
             let start = at.start + SHIM_LEN;
             Ok(Accepted::Bonded(shim, start..start + len))
         }
-        Some(_) if key.frames && Feedback::in_frame(plaintext).is_some() => {
+        Some(_) if origin.frames && Feedback::in_frame(plaintext).is_some() => {
             let feedback = Feedback::in_frame(plaintext).and_then(Result::ok);
             feedback
-                .map(Accepted::Feedback)
+                .map(|feedback| Accepted::Feedback(Box::new(feedback)))
                 .ok_or(DropReason::BadPlaintext)
         }
-        Some(_) if key.frames => match frame::parse(plaintext) {
+        Some(_) if origin.frames => match frame::parse(plaintext) {
             Ok(Plaintext::Frame(_)) => Ok(Accepted::Frame(plaintext.to_vec())),
             Ok(_) => Ok(Accepted::Keepalive),
             Err(_) => Err(DropReason::BadPlaintext),
@@ -480,7 +537,7 @@ fn accept(
 /// Length of the inner packet, without padding, if its source is one of the peer's.
 fn inner_len(
     packet: &[u8],
-    key: &ReceiveKey,
+    peer: PeerIndex,
     routes: Option<&PeerRoutes>,
     allowed: &mut Option<IpAddr>,
 ) -> Result<usize, DropReason> {
@@ -488,12 +545,25 @@ fn inner_len(
     let source = ip::source(packet).ok_or(DropReason::BadPlaintext)?;
     if *allowed != Some(source) {
         let owner = routes.and_then(|routes| routes.lookup(source));
-        if owner != Some(key.peer) {
+        if owner != Some(peer) {
             return Err(DropReason::WrongSource);
         }
         *allowed = Some(source);
     }
     Ok(len)
+}
+
+fn is_ip(first: u8) -> bool {
+    matches!(first >> 4, 4 | 6)
+}
+
+fn is_bonded(first: u8) -> bool {
+    first >> 4 == 8
+}
+
+/// Data, as opposed to keepalives and control frames, by its first byte.
+fn is_data(first: u8) -> bool {
+    is_ip(first) || is_bonded(first)
 }
 
 /// Where the plaintext of an authentic datagram is.
@@ -512,6 +582,16 @@ fn push_report(
     } else {
         reports.push(report);
     }
+}
+
+fn bond_of<'a>(
+    bonds: &'a mut BTreeMap<PeerIndex, Inbound>,
+    budget: &Budget,
+    peer: PeerIndex,
+) -> &'a mut Inbound {
+    bonds
+        .entry(peer)
+        .or_insert_with(|| Inbound::new(budget.clone()))
 }
 
 fn address_of(addresses: &mut Vec<Address>, peer: PeerIndex) -> &mut Address {

@@ -201,12 +201,14 @@ impl Sender {
             return Ok(());
         };
         let inner_mtu = usize::from(peer.inner_mtu);
-        if let Some(bond) = peer.bond.as_mut().filter(|bond| bond.is_active(now)) {
+        let drops = Arc::clone(&self.drops);
+        let peer = peer_mut(&mut self.peers, index).ok_or(DropReason::NoRoute)?;
+        if let Some(bond) = peer.bond.as_mut()
+            && bond.is_active(now)
+        {
             for n in 0..segmenter.count() {
                 let len = segmenter.len_of(n);
-                bond.push(len, now, &self.drops, |inner| {
-                    segmenter.write(packet, n, inner)
-                });
+                bond.push(len, now, &drops, |inner| segmenter.write(packet, n, inner));
             }
             return Ok(());
         }
@@ -482,27 +484,8 @@ impl Sender {
                 }
                 self.release_staged(peer, now, &mut emit);
             }
-            ToSender::Path {
-                peer,
-                path,
-                endpoint,
-                role,
-                gauge,
-            } => {
-                let policy = self.policy;
-                if let Some(found) = peer_mut(&mut self.peers, peer) {
-                    let bond = found
-                        .bond
-                        .get_or_insert_with(|| Box::new(Bond::new(peer, policy)));
-                    bond.put_path(path, endpoint, role, gauge, now);
-                }
-            }
-            ToSender::RemovePath { peer, path } => {
-                if let Some(bond) =
-                    peer_mut(&mut self.peers, peer).and_then(|peer| peer.bond.as_mut())
-                {
-                    bond.remove_path(path);
-                }
+            path @ (ToSender::Path { .. } | ToSender::RemovePath { .. }) => {
+                self.change_path(path, now)
             }
             ToSender::Keypair { peer, key } => self.install(peer, key, now, &mut emit),
             ToSender::ForgetKey(peer) => {
@@ -527,6 +510,33 @@ impl Sender {
                 }
                 self.append_frame(peer, endpoint, &plaintext, now);
             }
+        }
+    }
+
+    fn change_path(&mut self, change: ToSender, now: Instant) {
+        let policy = self.policy;
+        match change {
+            ToSender::Path {
+                peer,
+                path,
+                endpoint,
+                role,
+                gauge,
+            } => {
+                if let Some(found) = peer_mut(&mut self.peers, peer) {
+                    let bond = found
+                        .bond
+                        .get_or_insert_with(|| Box::new(Bond::new(peer, policy)));
+                    bond.put_path(path, endpoint, role, gauge, now);
+                }
+            }
+            ToSender::RemovePath { peer, path } => {
+                let found = peer_mut(&mut self.peers, peer);
+                if let Some(bond) = found.and_then(|found| found.bond.as_mut()) {
+                    bond.remove_path(path);
+                }
+            }
+            _ => {}
         }
     }
 

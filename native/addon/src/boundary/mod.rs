@@ -15,6 +15,7 @@ use napi::threadsafe_function::{ThreadsafeFunction, ThreadsafeFunctionCallMode};
 use napi::{Error, Result};
 use napi_derive::napi;
 use whalescale_core::aead::AeadBackend;
+use whalescale_core::bond::schedule::Policy;
 use whalescale_core::handshake::tai64n::Tai64n;
 use whalescale_core::identity::Secret;
 

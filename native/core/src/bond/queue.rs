@@ -40,10 +40,6 @@ impl Queue {
         self.packets.is_empty()
     }
 
-    pub(crate) fn bytes(&self) -> usize {
-        self.bytes
-    }
-
     /// How long the first packet has waited.
     pub(crate) fn delay(&self, now: Instant) -> Duration {
         self.packets
@@ -107,11 +103,5 @@ impl Queue {
             self.next_drop = Some(next + interval.div_f64(f64::from(self.count).sqrt()));
             dropped(packet);
         }
-    }
-
-    /// Takes everything, in order.
-    pub(crate) fn drain(&mut self) -> impl Iterator<Item = Packet> + '_ {
-        self.bytes = 0;
-        self.packets.drain(..)
     }
 }

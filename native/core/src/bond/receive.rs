@@ -6,7 +6,7 @@ use crate::handoff::{Endpoint, PathId};
 use crate::time::Instant;
 
 use super::arrivals::Arrivals;
-use super::reorder::{Depth, Reorder};
+use super::reorder::{Budget, Depth, Reorder};
 use super::shim::Shim;
 
 /// Numbers that a path can have.
@@ -17,14 +17,18 @@ pub(crate) struct Inbound {
     arrivals: Arrivals,
     order: Reorder,
     endpoints: [Option<Endpoint>; PATHS],
+    /// Whether anything bonded has arrived since the start, or a restart of the peer.
+    begun: bool,
 }
 
 impl Inbound {
-    pub(crate) fn new() -> Self {
+    /// Nothing arrived yet; what is held takes its memory from `budget`.
+    pub(crate) fn new(budget: Budget) -> Self {
         Self {
             arrivals: Arrivals::new(),
-            order: Reorder::new(Depth::Auto),
+            order: Reorder::sharing(Depth::Auto, budget),
             endpoints: [None; PATHS],
+            begun: false,
         }
     }
 
@@ -39,6 +43,7 @@ impl Inbound {
     pub(crate) fn restart(&mut self) {
         self.arrivals = Arrivals::new();
         self.order.reset();
+        self.begun = false;
     }
 
     fn came_by_its_path(&self, shim: &Shim, from: Endpoint) -> bool {
@@ -60,6 +65,15 @@ impl Inbound {
         now: Instant,
         deliver: &mut dyn FnMut(&[u8]),
     ) {
+        if !std::mem::replace(&mut self.begun, true) {
+            // What the other paths bring may take longer than what came first.
+            for (path, _) in (0..)
+                .zip(&self.endpoints)
+                .filter(|(_, bound)| bound.is_some())
+            {
+                self.order.path_came(now, path);
+            }
+        }
         let arrival = self
             .arrivals
             .note(now, shim, datagram, self.came_by_its_path(shim, from));

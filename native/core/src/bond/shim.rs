@@ -40,12 +40,12 @@ pub struct Shim {
 impl Shim {
     /// The shim in bytes; numbers are cut to their bits.
     pub fn encode(&self) -> [u8; SHIM_LEN] {
-        let flags = u8::from(self.ordered) * ORDERED | u8::from(self.latency) * LATENCY;
+        let flags = (u8::from(self.ordered) * ORDERED) | (u8::from(self.latency) * LATENCY);
         let [p0, p1, p2, _] = self.path_sequence.to_le_bytes();
         let [b0, b1, b2, _] = self.bucket_sequence.to_le_bytes();
         [
             KIND | flags,
-            self.path << 4 | self.bucket & 0x0f,
+            (self.path << 4) | (self.bucket & 0x0f),
             p0,
             p1,
             p2,

@@ -545,13 +545,6 @@ impl Bond {
         let count = if everywhere { usable.len() } else { 2 };
         usable.into_iter().take(count).map(|(_, endpoint)| endpoint)
     }
-
-    /// A datagram of the peer came back from a probe on this path.
-    pub(crate) fn note_alive(&mut self, id: PathId, now: Instant) {
-        if let Some(path) = self.paths.iter_mut().find(|path| path.id == id) {
-            path.model.note_alive(now);
-        }
-    }
 }
 
 impl Path {
