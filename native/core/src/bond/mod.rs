@@ -5,5 +5,6 @@
 //! arrivals are noted and reported back, and a reordering buffer restores the order.
 
 pub mod feedback;
+pub mod model;
 
 pub mod shim;

@@ -1,0 +1,346 @@
+//! The sender's model of one path: what it delivers, how long it takes, whether it lives, and how fast
+//! to send on it. Nothing tells it a rate; it starts from nothing (design, section 5, Measurement).
+//!
+//! # The law
+//! - **Delivery rate**: bytes arrived over time of arrival, as the receiver saw both. Where a queue
+//!   stood in the path all the while, that is the bottleneck's rate exactly, up or down; elsewhere a
+//!   lower bound, which may only raise (draft-ietf-ccwg-bbr, delivery rate samples).
+//! - **Queue**: one-way delay minus its windowed minimum (RFC 6817). A packet sent now meets what the
+//!   last reported one met, plus what was sent since, minus what the bottleneck has carried off
+//!   since: so the loop has no dead time, and holds still at any round trip.
+//! - **Cruise**: rate = link x (1 + (target - queue) / settling time). A few milliseconds of queue keep
+//!   the bottleneck busy and its rate measurable, and cost little delay (the delay targets of Copa
+//!   and Swift). The link's rate is the delivered one plus what is lost whatever the rate is, so
+//!   random loss does not slow the path.
+//! - **Climb**: a round without queue means that there may be more: send faster than the capacity by an
+//!   excess that doubles with each such round, up to twice the capacity, until a queue shows. A new path
+//!   starts there (the startup of BBR). Loss that grows with the rate ends a climb too (policers).
+//! - **Drain**: every few seconds the standing queue is let out to see the delay without it. A queue
+//!   that does not drain is none: the path has become longer.
+//!
+//! Invariants: no clock and no randomness; memory is bounded; rates stay within 64 kbit/s and 10 Gbit/s
+//! whatever a report says, and a report cannot raise the estimate above what was sent.
+
+mod control;
+mod delay;
+mod health;
+mod loss;
+mod pacer;
+mod rate;
+mod receipt;
+mod sent;
+
+use std::time::Duration;
+
+pub use health::Health;
+pub use receipt::Digest;
+
+use self::control::{Control, Observation};
+use self::delay::Delays;
+use self::health::{Patience, Vigil};
+use self::loss::Loss;
+use self::pacer::Pacer;
+use self::rate::{Arrival, Arrivals};
+use self::receipt::{Receipt, Receipts};
+use self::sent::{Ring, Sent};
+use crate::bond::feedback::PathReport;
+use crate::time::Instant;
+
+/// In flight before the first report: 16 full packets (RFC 6928 and a little).
+const INITIAL_FLIGHT: f64 = 24_000.0;
+/// Round trip assumed before one is known, and its patience (RFC 6298, section 2: 1 s).
+const INITIAL_PATIENCE: Duration = Duration::from_secs(1);
+/// Suspicion comes no earlier.
+const SUSPICION_MIN: Duration = Duration::from_millis(30);
+/// Failure comes no earlier.
+const FAILURE_MIN: Duration = Duration::from_secs(1);
+/// Feedback comes at least this often under load.
+const FEEDBACK_INTERVAL: Duration = Duration::from_millis(10);
+
+/// One path as its sender sees it.
+#[derive(Debug)]
+pub struct PathModel {
+    ring: Ring,
+    receipts: Receipts,
+    arrivals: Arrivals,
+    delays: Delays,
+    losses: Loss,
+    control: Control,
+    pacer: Pacer,
+    vigil: Vigil,
+    pacing: f64,
+    /// Where the first one-way delay is looked for; see [`PathModel::near`].
+    reference: i64,
+}
+
+impl PathModel {
+    /// A path that nothing is known of.
+    pub fn new(now: Instant) -> Self {
+        Self::near(now, 0)
+    }
+
+    /// A path to a peer of which another path's [`delay`](Self::delay) is known. The receiver's clock
+    /// wraps after 71 minutes; this puts the delays of both on the same turn, so that they compare.
+    pub fn near(now: Instant, delay: i64) -> Self {
+        let control = Control::new(now);
+        Self {
+            ring: Ring::new(now),
+            receipts: Receipts::default(),
+            arrivals: Arrivals::default(),
+            delays: Delays::default(),
+            losses: Loss::default(),
+            pacing: control.rate(0.0),
+            control,
+            pacer: Pacer::new(now),
+            vigil: Vigil::default(),
+            reference: delay,
+        }
+    }
+
+    /// Whether a packet may leave now: the pacer is ready, and not too much is in flight.
+    pub fn can_send(&self, now: Instant) -> bool {
+        self.has_room() && self.pacer.wait(now, self.pacing) <= 0.0
+    }
+
+    /// When pacing allows the next packet; `None` when the path waits for feedback.
+    pub fn next_send(&self, now: Instant) -> Option<Instant> {
+        (self.has_room()).then(|| self.pacer.ready_at(now, self.pacing))
+    }
+
+    fn has_room(&self) -> bool {
+        !self.ring.is_full() && (self.ring.bytes() as f64) < self.flight_max()
+    }
+
+    /// Twice what the path holds, so that a path that dies silently is not flooded.
+    fn flight_max(&self) -> f64 {
+        let rtt = self.delays.rtt().map_or(0.0, |rtt| rtt.as_secs_f64());
+        let link = (self.control.capacity()).map_or(0.0, |_| self.pacing.max(self.control.link()));
+        INITIAL_FLIGHT + link * (2.0 * rtt + 0.02)
+    }
+
+    /// A packet was handed to the socket: `bytes` of datagram with its outer headers, `sequence` one
+    /// more than the last; `backlogged` if more packets were waiting.
+    pub fn sent(&mut self, now: Instant, sequence: u64, bytes: usize, backlogged: bool) {
+        self.pacer.charge(now, bytes, self.pacing);
+        self.ring.push(now, sequence, bytes, backlogged);
+        self.vigil.sent(now);
+        self.pace(now);
+    }
+
+    /// A report about this path arrived. An older one than the last, or a false one, changes nothing.
+    pub fn feedback(&mut self, now: Instant, report: &PathReport) -> Digest {
+        self.fail_if_due(now);
+        let before = self.receipts.highest();
+        let (digest, receipt) = self.receipts.read(report, self.ring.next());
+        if let Some(receipt) = receipt {
+            self.losses.sample(now, receipt.passed, receipt.arrived);
+            let taken = self.ring.take_through(receipt.highest);
+            if before != Some(receipt.highest) {
+                self.vigil.progress(now, !self.ring.is_empty());
+                if self.vigil.proof(now) {
+                    self.restart(now);
+                }
+            }
+            if let Some(sent) = taken {
+                self.measure(now, report, &receipt, sent);
+            }
+        }
+        self.pace(now);
+        digest
+    }
+
+    /// `sent` is the packet that the report counts up to.
+    fn measure(&mut self, now: Instant, report: &PathReport, receipt: &Receipt, sent: Sent) {
+        let near = self.delays.last.unwrap_or(self.reference);
+        let delay = Delays::one_way(sent.at, report.arrived, near);
+        self.delays.sample(now, delay);
+        if report.held < u16::MAX {
+            let held = Duration::from_micros(u64::from(report.held));
+            let rtt = (now - sent.at).saturating_sub(held);
+            self.delays.sample_rtt(now, rtt);
+        }
+        let jitter = self.delays.jitter().unwrap_or_default().as_secs_f64();
+        let base = self.delays.base().unwrap_or(delay);
+        let arrival = Arrival {
+            sent,
+            delay,
+            bytes: receipt.bytes,
+        };
+        let window = self.control.window(jitter);
+        let sample = self.arrivals.sample(arrival, window, base);
+        let rtt = self.delays.rtt().unwrap_or(INITIAL_PATIENCE);
+        let stale = self.control.observe(&Observation {
+            now,
+            rtt: rtt.as_secs_f64(),
+            jitter,
+            queue: self.measured_queue().unwrap_or(0.0),
+            loss: self.losses.persistent(),
+            base,
+            sample,
+            passed: receipt.passed,
+            arrived: receipt.arrived,
+            highest: receipt.highest,
+            next: self.ring.next(),
+        });
+        if stale {
+            let least = self.recent().map(|arrival| arrival.delay).min();
+            self.delays.rebase(now, least.unwrap_or(delay));
+        }
+    }
+
+    /// The arrivals among which the least delay is free of jitter.
+    fn recent(&self) -> impl Iterator<Item = &Arrival> {
+        let jitter = self.delays.jitter().unwrap_or_default();
+        let more = usize::try_from(jitter.as_millis()).unwrap_or(0).min(6);
+        self.arrivals.recent(2 + more)
+    }
+
+    /// Queue that the last reported packets met, seconds.
+    fn measured_queue(&self) -> Option<f64> {
+        let least = self.recent().map(|arrival| arrival.delay).min()?;
+        Some(least.saturating_sub(self.delays.base()?).max(0) as f64 * 1e-9)
+    }
+
+    /// Queue that a packet sent now will meet, seconds.
+    fn predicted_queue(&self, now: Instant) -> Option<f64> {
+        let (base, last, link) = (self.delays.base()?, self.ring.last(), self.control.link());
+        let expected = |arrival: &Arrival| {
+            let met = arrival.delay.saturating_sub(base) as f64 * 1e-9;
+            let since = last.total.saturating_sub(arrival.sent.total) as f64 / link;
+            met + since - (now - arrival.sent.at).as_secs_f64()
+        };
+        let least = self.recent().map(expected).reduce(f64::min)?;
+        Some(least.max(0.0))
+    }
+
+    fn pace(&mut self, now: Instant) {
+        let queue = self.predicted_queue(now).unwrap_or(0.0);
+        self.pacing = self.control.rate(queue);
+    }
+
+    /// Pacing rate, bytes per second.
+    pub fn rate(&self) -> f64 {
+        self.pacing
+    }
+
+    /// Bytes per second that the path delivers at most; `None` until measured.
+    pub fn capacity(&self) -> Option<f64> {
+        self.control.capacity()
+    }
+
+    /// Smoothed round trip, queue included (RFC 6298).
+    pub fn rtt(&self) -> Option<Duration> {
+        self.delays.rtt()
+    }
+
+    /// The least round trip of the last 10 s.
+    pub fn min_rtt(&self) -> Option<Duration> {
+        self.delays.min_rtt()
+    }
+
+    /// One-way delay of the last reported packet: the receiver's clock minus ours, nanoseconds.
+    pub fn delay(&self) -> Option<i64> {
+        self.delays.last
+    }
+
+    /// The least such delay of late: the path without queue.
+    pub fn base_delay(&self) -> Option<i64> {
+        self.delays.base()
+    }
+
+    /// Queue that the last reported packets met.
+    pub fn queue_delay(&self) -> Option<Duration> {
+        self.measured_queue().map(Duration::from_secs_f64)
+    }
+
+    /// Mean deviation of the one-way delay between reports (RFC 3550).
+    pub fn jitter(&self) -> Option<Duration> {
+        self.delays.jitter()
+    }
+
+    /// Share of packets lost in the last seconds, 0 to 1.
+    pub fn loss(&self) -> Option<f64> {
+        self.losses.recent()
+    }
+
+    /// When a packet of `bytes`, given to this path now, would arrive: nanoseconds from now on the
+    /// receiver's clock (so it compares with [`delay`](Self::delay), and between paths of one peer).
+    /// `None` until measured.
+    pub fn arrival_after(&self, now: Instant, bytes: usize) -> Option<i64> {
+        let base = self.delays.base()?;
+        self.control.capacity()?;
+        let wait = self.pacer.wait(now, self.pacing).max(0.0);
+        let queue = (self.predicted_queue(now)? - wait).max(0.0);
+        let seconds = wait + queue + bytes as f64 / self.control.link();
+        Some(base.saturating_add((seconds * 1e9) as i64))
+    }
+
+    /// Health as of `now`.
+    pub fn health(&self, now: Instant) -> Health {
+        self.vigil.health(now, self.patience())
+    }
+
+    /// When the path turns suspect if nothing is heard; `None` while nothing is outstanding.
+    pub fn suspicion_deadline(&self) -> Option<Instant> {
+        self.vigil.suspicion(self.patience())
+    }
+
+    /// The path answered: a reply to a probe sent on it. A packet of the peer's own accord proves only
+    /// the other direction.
+    pub fn note_alive(&mut self, now: Instant) {
+        self.fail_if_due(now);
+        if self.vigil.proof(now) {
+            self.restart(now);
+            return;
+        }
+        // What is older than the answer and still not reported was lost.
+        let before = now
+            .as_nanos()
+            .saturating_sub(self.patience().suspect.as_nanos() as u64);
+        self.ring.forget_before(Instant::from_nanos(before));
+        self.vigil.progress(now, !self.ring.is_empty());
+    }
+
+    fn fail_if_due(&mut self, now: Instant) {
+        if self.vigil.fail_if_due(now, self.patience()) {
+            self.ring.clear();
+        }
+    }
+
+    /// A path that was gone may come back as another: everything but the counters starts anew.
+    fn restart(&mut self, now: Instant) {
+        self.reference = self.delays.last.unwrap_or(self.reference);
+        self.ring.clear();
+        self.arrivals.clear();
+        self.delays = Delays::default();
+        self.losses = Loss::default();
+        self.control = Control::new(now);
+        self.pacer = Pacer::new(now);
+        self.pace(now);
+    }
+
+    fn patience(&self) -> Patience {
+        let Some(rtt) = self.delays.rtt() else {
+            return Patience {
+                suspect: INITIAL_PATIENCE,
+                failed: 3 * INITIAL_PATIENCE,
+            };
+        };
+        let jitter = self.delays.jitter().unwrap_or_default();
+        let answer = rtt + rtt / 4 + 4 * jitter + FEEDBACK_INTERVAL;
+        Patience {
+            suspect: answer.max(SUSPICION_MIN),
+            failed: (4 * rtt).max(FAILURE_MIN).max(2 * answer),
+        }
+    }
+
+    /// Bytes sent after the last packet reported.
+    pub fn in_flight(&self) -> usize {
+        usize::try_from(self.ring.bytes()).unwrap_or(usize::MAX)
+    }
+
+    /// Whether the path, not what there is to send, sets the rate: its capacity is found.
+    pub fn is_limited(&self) -> bool {
+        !self.control.is_climbing() && self.measured_queue().is_some_and(|queue| queue > 0.0005)
+    }
+}
