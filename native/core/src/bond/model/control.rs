@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use super::drain::{Drain, Outcome};
+use super::observation::{Observation, Round};
 use super::rate::Sample;
 use super::trial::Trial;
 use crate::time::Instant;
@@ -41,6 +42,8 @@ const EXCESS_FIRST: f64 = 0.25;
 const STARTUP_SLACK: f64 = 0.004;
 /// How often the standing queue is drained to see the delay without it.
 const DRAIN_EVERY: Duration = Duration::from_secs(3);
+/// A capacity that falls so far under a queue that stays is looked into: it may be no queue.
+const FELL: f64 = 0.9;
 /// The rate is not tried upwards for so many rounds after a drain: its emptiness says nothing.
 const SETTLING: u8 = 2;
 /// A sample this far from the estimate is a change of the path; a nearer one is averaged.
@@ -51,37 +54,6 @@ const BEST_FADES: f64 = 5.0;
 const CEILING_HOLDS: Duration = Duration::from_secs(3);
 /// A buffer so short holds no queue: a policer's.
 const POLICED: f64 = 0.002;
-
-/// What the law sees at a report.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Observation {
-    pub now: Instant,
-    /// Smoothed round trip.
-    pub rtt: f64,
-    pub jitter: f64,
-    /// Queue now, jitter filtered out.
-    pub queue: f64,
-    /// Persistent loss.
-    pub loss: f64,
-    /// The path's base delay, nanoseconds.
-    pub base: i64,
-    pub sample: Option<Sample>,
-    /// Packets passed and arrived since the last report.
-    pub passed: u64,
-    pub arrived: u64,
-    /// The report's highest sequence, and the next one to be sent.
-    pub highest: u64,
-    pub next: u64,
-}
-
-/// One round trip of reports.
-#[derive(Clone, Copy, Debug, Default)]
-struct Round {
-    /// Over when this sequence has arrived.
-    end: u64,
-    queue_max: f64,
-    unlimited: bool,
-}
 
 /// The state of the law.
 #[derive(Debug)]
@@ -99,6 +71,8 @@ pub(super) struct Control {
     /// The highest capacity of late, fading.
     best: f64,
     settling: u8,
+    /// The most capacity since the queue has been above its target.
+    stood: Option<f64>,
     /// The path loses what is sent above its capacity: hold this queue at most, until then.
     ceiling: Option<(Instant, f64)>,
 }
@@ -116,6 +90,7 @@ impl Control {
             trial: Trial::new(now),
             best: 0.0,
             settling: 0,
+            stood: None,
             jitter: 0.0,
             ceiling: None,
         }
@@ -147,7 +122,8 @@ impl Control {
     /// Span of a rate sample: long enough for some packets and for the jitter at its ends.
     pub fn window(&self, jitter: f64) -> Duration {
         let share = if self.climb.is_some() { 0.25 } else { 0.5 };
-        let packets = self.capacity.map_or(0.0, |rate| 16.0 * PACKET / rate);
+        let count = if self.loss > LOSSY { 32.0 } else { 16.0 };
+        let packets = self.capacity.map_or(0.0, |rate| count * PACKET / rate);
         let window = (share * self.rtt).max(packets).max(8.0 * jitter);
         Duration::from_secs_f64(window.clamp(0.02, 0.25))
     }
@@ -194,7 +170,8 @@ impl Control {
         if let Some(sample) = seen.sample {
             self.learn(&sample, seen);
         }
-        self.count(seen);
+        self.round.count(seen);
+        self.trial.count(seen);
         let found = self.capacity.is_some() && seen.queue > self.summit() + seen.jitter / 2.0;
         if self.climb.is_some() && found {
             self.settle(seen);
@@ -212,7 +189,7 @@ impl Control {
         let known = self.capacity.unwrap_or(0.0);
         let learned = if busy {
             let change = (sample.arrived / known - 1.0).abs();
-            let haste = if change > NOISE { 2.0 } else { 0.4 };
+            let haste = if change > NOISE + self.loss { 2.0 } else { 0.4 };
             let weight = (sample.step / sample.span * haste).min(1.0);
             if known == 0.0 || self.climb.is_some() {
                 sample.arrived
@@ -227,22 +204,14 @@ impl Control {
         self.best = self.best.max(learned);
     }
 
-    fn count(&mut self, seen: &Observation) {
-        let limited = seen.sample.is_some_and(|sample| sample.limited);
-        self.round.queue_max = self.round.queue_max.max(seen.queue);
-        self.round.unlimited |= !limited;
-        self.trial.count(seen);
-    }
-
     /// Loss that comes with a higher rate, and no queue to show for it, bounds the capacity too.
     fn judge(&mut self, seen: &Observation) {
         if !self.trial.is_over(seen.now, self.climb) {
             return;
         }
         let trial = std::mem::replace(&mut self.trial, Trial::new(seen.now));
-        let limited = seen.sample.is_some_and(|sample| sample.limited);
         let short = trial.queue_max < self.stubborn() && self.ceiling.is_none();
-        if limited && short && trial.is_lossy(seen.loss, self.climb) {
+        if seen.is_limited() && short && trial.is_lossy(seen.loss, self.climb) {
             self.capacity = Some(trial.rate.clamp(RATE_MIN, RATE_MAX));
             self.ceiling = Some((seen.now + CEILING_HOLDS, trial.queue_max));
             self.settle(seen);
@@ -296,16 +265,24 @@ impl Control {
 
     /// Drains the standing queue now and then, and notices one that is none.
     fn watch_drain(&mut self, seen: &Observation) -> bool {
-        let stubborn = seen.queue > self.stubborn();
+        let target = self.target();
+        let stands = self
+            .capacity
+            .filter(|_| self.climb.is_none() && seen.queue > target);
+        self.stood =
+            stands.map(|capacity| self.stood.map_or(capacity, |before| before.max(capacity)));
         let Some(drain) = &mut self.drain else {
             let due = seen.now - self.drained_at >= DRAIN_EVERY;
-            if self.climb.is_none() && (due || stubborn) {
-                let capacity = self.capacity.unwrap_or(RATE_MIN);
-                self.drain = Some(Drain::begin(seen, capacity, stubborn));
+            let (capacity, before) = (self.capacity.unwrap_or(RATE_MIN), self.stood);
+            let fell = before.is_some_and(|before| capacity < FELL * before);
+            let forced = fell || seen.queue > self.stubborn();
+            if self.climb.is_none() && (due || forced) {
+                let capacity = before.unwrap_or(capacity);
+                self.drain = Some(Drain::begin(seen, capacity, forced));
             }
             return false;
         };
-        let outcome = drain.look(seen);
+        let outcome = drain.look(seen, target);
         match outcome {
             Outcome::Going => return false,
             Outcome::NoQueue => self.capacity = Some(drain.capacity),

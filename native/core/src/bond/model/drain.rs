@@ -3,15 +3,13 @@
 
 use std::time::Duration;
 
-use super::control::Observation;
+use super::observation::Observation;
 use crate::time::Instant;
 
 /// The base delay fell: by more than a clock's drift.
 const FALLEN: i64 = 300_000;
 /// Queue that is left when a drain is over, seconds.
 const EMPTY: f64 = 0.001;
-/// The same when the queue had grown beyond what the law allows.
-const EMPTY_FORCED: f64 = 0.006;
 /// No drain is longer.
 const SPAN_MAX: f64 = 10.0;
 
@@ -35,7 +33,7 @@ pub(super) struct Drain {
     /// Since when the base has not fallen.
     since: Instant,
     base: i64,
-    /// The capacity at its start.
+    /// The capacity before the queue was there, or at the start.
     pub capacity: f64,
     /// Since when what arrives is what is sent.
     matched_since: Option<Instant>,
@@ -56,12 +54,12 @@ impl Drain {
         }
     }
 
-    pub fn look(&mut self, seen: &Observation) -> Outcome {
+    pub fn look(&mut self, seen: &Observation, target: f64) -> Outcome {
         if seen.base < self.base.saturating_sub(FALLEN) {
             self.base = seen.base;
             self.since = seen.now;
         }
-        let empty = if self.forced { EMPTY_FORCED } else { EMPTY };
+        let empty = if self.forced { target } else { EMPTY };
         let looked = (seen.now - self.since).as_secs_f64() > seen.rtt + 0.02;
         let drained = seen.queue < empty + seen.jitter / 2.0;
         if self.is_no_queue(seen) {
@@ -78,12 +76,12 @@ impl Drain {
     /// A queue that drains lets more out than comes in. When for a while just what is sent arrives,
     /// and that is well below the capacity, then there is none.
     fn is_no_queue(&mut self, seen: &Observation) -> bool {
-        let Some(sample) = seen.sample.filter(|_| self.forced) else {
+        let Some(sample) = seen.sample else {
             return false;
         };
         let expected = sample.sent * (1.0 - seen.loss);
         let matched = (sample.arrived / expected - 1.0).abs() < 0.05;
-        if !matched || expected > 0.8 * self.capacity {
+        if !matched || expected > 0.9 * self.capacity {
             self.matched_since = None;
             return false;
         }

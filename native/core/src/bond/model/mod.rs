@@ -26,6 +26,7 @@ mod delay;
 mod drain;
 mod health;
 mod loss;
+mod observation;
 mod pacer;
 mod rate;
 mod readings;
@@ -38,10 +39,11 @@ use std::time::Duration;
 pub use health::Health;
 pub use receipt::Digest;
 
-use self::control::{Control, Observation};
+use self::control::Control;
 use self::delay::Delays;
 use self::health::{Patience, Vigil};
 use self::loss::Loss;
+use self::observation::Observation;
 use self::pacer::Pacer;
 use self::rate::{Arrival, Arrivals};
 use self::receipt::{Receipt, Receipts};
@@ -53,8 +55,6 @@ use crate::time::Instant;
 const INITIAL_FLIGHT: f64 = 24_000.0;
 /// Round trip assumed before one is known, and its patience (RFC 6298, section 2: 1 s).
 const INITIAL_PATIENCE: Duration = Duration::from_secs(1);
-/// Suspicion comes no earlier.
-const SUSPICION_MIN: Duration = Duration::from_millis(30);
 /// Failure comes no earlier.
 const FAILURE_MIN: Duration = Duration::from_secs(1);
 /// Feedback comes at least this often under load.
@@ -243,7 +243,7 @@ impl PathModel {
         // What is older than the answer and still not reported was lost.
         let before = now
             .as_nanos()
-            .saturating_sub(self.patience().suspect.as_nanos() as u64);
+            .saturating_sub(self.patience().answer.as_nanos() as u64);
         self.ring.forget_before(Instant::from_nanos(before));
         self.vigil.progress(now, !self.ring.is_empty());
     }
@@ -267,17 +267,14 @@ impl PathModel {
     }
 
     fn patience(&self) -> Patience {
-        let Some(rtt) = self.delays.rtt() else {
-            return Patience {
-                suspect: INITIAL_PATIENCE,
-                failed: 3 * INITIAL_PATIENCE,
-            };
-        };
         let jitter = self.delays.jitter().unwrap_or_default();
-        let answer = rtt + rtt / 4 + 4 * jitter + FEEDBACK_INTERVAL;
+        let answer = self.delays.rtt().map_or(INITIAL_PATIENCE, |rtt| {
+            rtt + rtt / 4 + 4 * jitter + FEEDBACK_INTERVAL
+        });
         Patience {
-            suspect: answer.max(SUSPICION_MIN),
-            failed: (4 * rtt).max(FAILURE_MIN).max(2 * answer),
+            oldest: self.ring.oldest(),
+            answer,
+            failed: (3 * answer).max(FAILURE_MIN),
         }
     }
 }

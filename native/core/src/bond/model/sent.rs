@@ -98,6 +98,11 @@ impl Ring {
         self.first.saturating_add(self.packets.len() as u64)
     }
 
+    /// When the front packet was sent.
+    pub fn oldest(&self) -> Option<Instant> {
+        self.packets.front().map(|sent| sent.at)
+    }
+
     /// Bytes in flight.
     pub fn bytes(&self) -> u64 {
         self.last.total.saturating_sub(self.gone)

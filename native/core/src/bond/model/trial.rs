@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use super::control::Observation;
+use super::observation::Observation;
 use crate::time::Instant;
 
 /// Packets of a trial.
