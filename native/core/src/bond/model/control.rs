@@ -4,7 +4,10 @@
 
 use std::time::Duration;
 
+use super::drain::{Drain, Outcome};
+use super::observation::{Observation, Round};
 use super::rate::Sample;
+use super::trial::Trial;
 use crate::time::Instant;
 
 /// Rate before anything is known: 16 packets in 45 ms.
@@ -19,60 +22,38 @@ const PACKET: f64 = 1500.0;
 const TARGET: f64 = 0.004;
 /// The same where loss may be a short buffer's.
 const TARGET_LOSSY: f64 = 0.0015;
+/// Jitter that the target is raised by, at most: the delay's minimum lies below its mean.
+const JITTER_HELD: f64 = 0.01;
+/// No target is longer, however long a packet takes.
+const TARGET_MAX: f64 = 0.1;
 /// Persistent loss above which a path counts as lossy.
 const LOSSY: f64 = 0.003;
 /// The most loss that the rate makes up for; more is a policer's.
 const LOSS_MADE_UP: f64 = 0.10;
 /// The lowest share of the capacity while a queue drains.
 const GAIN_MIN: f64 = 0.25;
+/// A queue is corrected within half a round trip, but no faster than this.
+const SETTLE_MIN: f64 = 0.025;
+/// Queue by which a climb overshoots in its first round; and the bounds of its excess there.
+const OVERSHOOT: f64 = 0.010;
+const EXCESS_MIN: f64 = 0.02;
+const EXCESS_FIRST: f64 = 0.25;
+/// Queue that ends a startup, beyond the target: a burst on a path just begun shows some, too.
+const STARTUP_SLACK: f64 = 0.004;
 /// How often the standing queue is drained to see the delay without it.
 const DRAIN_EVERY: Duration = Duration::from_secs(3);
+/// A capacity that falls so far under a queue that stays is looked into: it may be no queue.
+const FELL: f64 = 0.9;
+/// The rate is not tried upwards for so many rounds after a drain: its emptiness says nothing.
+const SETTLING: u8 = 2;
+/// A sample this far from the estimate is a change of the path; a nearer one is averaged.
+const NOISE: f64 = 0.12;
+/// Seconds in which the memory of a better time fades.
+const BEST_FADES: f64 = 5.0;
 /// How long a capacity found by loss alone holds before it is tried again.
 const CEILING_HOLDS: Duration = Duration::from_secs(3);
-
-/// What the law sees at a report.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Observation {
-    pub now: Instant,
-    /// Smoothed round trip.
-    pub rtt: f64,
-    pub jitter: f64,
-    /// Queue now, jitter filtered out.
-    pub queue: f64,
-    /// Persistent loss.
-    pub loss: f64,
-    /// The path's base delay, nanoseconds.
-    pub base: i64,
-    pub sample: Option<Sample>,
-    /// Packets passed and arrived since the last report.
-    pub passed: u64,
-    pub arrived: u64,
-    /// The report's highest sequence, and the next one to be sent.
-    pub highest: u64,
-    pub next: u64,
-}
-
-/// One round trip of reports.
-#[derive(Clone, Copy, Debug, Default)]
-struct Round {
-    /// Over when this sequence has arrived.
-    end: u64,
-    queue_max: f64,
-    unlimited: bool,
-    passed: u64,
-    arrived: u64,
-    rate: f64,
-}
-
-/// The queue is being drained.
-#[derive(Clone, Copy, Debug)]
-struct Drain {
-    until: Instant,
-    /// The least queue seen so far.
-    least: f64,
-    /// A drain that was called for because the queue would not shrink.
-    forced: bool,
-}
+/// A buffer so short holds no queue: a policer's.
+const POLICED: f64 = 0.002;
 
 /// The state of the law.
 #[derive(Debug)]
@@ -82,10 +63,18 @@ pub(super) struct Control {
     climb: Option<f64>,
     loss: f64,
     rtt: f64,
+    jitter: f64,
     round: Round,
     drain: Option<Drain>,
     drained_at: Instant,
-    ceiling_until: Option<Instant>,
+    trial: Trial,
+    /// The highest capacity of late, fading.
+    best: f64,
+    settling: u8,
+    /// The most capacity since the queue has been above its target.
+    stood: Option<f64>,
+    /// The path loses what is sent above its capacity: hold this queue at most, until then.
+    ceiling: Option<(Instant, f64)>,
 }
 
 impl Control {
@@ -98,19 +87,15 @@ impl Control {
             round: Round::default(),
             drain: None,
             drained_at: now,
-            ceiling_until: None,
+            trial: Trial::new(now),
+            best: 0.0,
+            settling: 0,
+            stood: None,
+            jitter: 0.0,
+            ceiling: None,
         }
     }
 
-    pub fn debug(&self) -> String {
-        format!(
-            "climb {:?} drain {} ceil {} loss {:.3}",
-            self.climb,
-            self.drain.is_some(),
-            self.ceiling_until.is_some(),
-            self.loss
-        )
-    }
     /// What arrives at most, once measured.
     pub fn capacity(&self) -> Option<f64> {
         self.capacity
@@ -118,7 +103,16 @@ impl Control {
 
     /// What the bottleneck carries: of what passes it, some is lost later.
     pub fn link(&self) -> f64 {
-        self.capacity.unwrap_or(INITIAL_RATE) / (1.0 - self.loss.min(LOSS_MADE_UP))
+        self.capacity.unwrap_or(INITIAL_RATE) / (1.0 - self.made_up())
+    }
+
+    /// Loss that is there at any rate, and therefore sent on top.
+    fn made_up(&self) -> f64 {
+        if self.ceiling.is_some() {
+            0.0
+        } else {
+            self.loss.min(LOSS_MADE_UP)
+        }
     }
 
     pub fn is_climbing(&self) -> bool {
@@ -128,7 +122,8 @@ impl Control {
     /// Span of a rate sample: long enough for some packets and for the jitter at its ends.
     pub fn window(&self, jitter: f64) -> Duration {
         let share = if self.climb.is_some() { 0.25 } else { 0.5 };
-        let packets = self.capacity.map_or(0.0, |rate| 8.0 * PACKET / rate);
+        let count = if self.loss > LOSSY { 32.0 } else { 16.0 };
+        let packets = self.capacity.map_or(0.0, |rate| count * PACKET / rate);
         let window = (share * self.rtt).max(packets).max(8.0 * jitter);
         Duration::from_secs_f64(window.clamp(0.02, 0.25))
     }
@@ -139,7 +134,11 @@ impl Control {
         } else {
             TARGET
         };
-        target.max(2.0 * PACKET / self.link()).min(0.1)
+        let target = (target + self.jitter)
+            .max(1.5 * PACKET / self.link())
+            .min(TARGET_MAX);
+        self.ceiling
+            .map_or(target, |(_, brim)| target.min(brim / 2.0))
     }
 
     /// The pacing rate when a packet sent now would find `queue` before it.
@@ -149,17 +148,11 @@ impl Control {
             (Some(_), _) if self.capacity.is_none() => INITIAL_RATE,
             (Some(excess), _) => link * (1.0 + excess),
             (None, drain) => {
-                let aim = if drain.is_some() {
-                    -0.001
-                } else {
-                    self.target()
-                };
-                let settle = (self.rtt / 2.0).max(0.025);
-                let most = if self.ceiling_until.is_some() {
-                    0.0
-                } else {
-                    1.0
-                };
+                let target = self.target();
+                let aim = if drain.is_some() { -target } else { target };
+                let settle = (self.rtt / 2.0).max(SETTLE_MIN);
+                let policed = self.ceiling.is_some_and(|(_, brim)| brim < POLICED);
+                let most = if policed { 0.0 } else { 1.0 };
                 let correction = ((aim - queue) / settle).min(most);
                 link * (1.0 + correction).max(GAIN_MIN)
             }
@@ -171,21 +164,17 @@ impl Control {
     /// makes out does not drain.
     pub fn observe(&mut self, seen: &Observation) -> bool {
         self.rtt = seen.rtt;
+        self.jitter = seen.jitter.min(JITTER_HELD);
         self.loss = seen.loss;
-        if self.ceiling_until.is_some_and(|until| seen.now >= until) {
-            self.ceiling_until = None;
-        }
+        self.ceiling = self.ceiling.filter(|(until, _)| seen.now < *until);
         if let Some(sample) = seen.sample {
             self.learn(&sample, seen);
         }
-        self.count(seen);
-        if self.climb.is_some() {
-            let startup_slack = if self.climb == Some(1.0) { 0.004 } else { 0.0 };
-            if self.capacity.is_some()
-                && seen.queue > self.target() + startup_slack + seen.jitter / 2.0
-            {
-                self.settle(seen);
-            }
+        self.round.count(seen);
+        self.trial.count(seen);
+        let found = self.capacity.is_some() && seen.queue > self.summit() + seen.jitter / 2.0;
+        if self.climb.is_some() && found {
+            self.settle(seen);
         }
         if seen.highest >= self.round.end {
             self.turn(seen);
@@ -194,12 +183,14 @@ impl Control {
     }
 
     fn learn(&mut self, sample: &Sample, seen: &Observation) {
-        let queued = (sample.least_delay - seen.base) as f64 * 1e-9;
+        let queued = sample.least_delay.saturating_sub(seen.base) as f64 * 1e-9;
         let busy = queued > 0.001 + seen.jitter / 4.0 && (sample.limited || sample.dense);
         let at_least = sample.arrived.min(sample.sent);
         let known = self.capacity.unwrap_or(0.0);
         let learned = if busy {
-            let weight = (sample.step / sample.span * 2.0).min(1.0);
+            let change = (sample.arrived / known - 1.0).abs();
+            let haste = if change > NOISE + self.loss { 2.0 } else { 0.4 };
+            let weight = (sample.step / sample.span * haste).min(1.0);
             if known == 0.0 || self.climb.is_some() {
                 sample.arrived
             } else {
@@ -208,16 +199,34 @@ impl Control {
         } else {
             known.max(at_least)
         };
-        self.round.rate = sample.arrived;
         self.capacity = Some(learned.clamp(RATE_MIN, RATE_MAX));
+        self.best -= self.best * (sample.step / BEST_FADES).min(1.0);
+        self.best = self.best.max(learned);
     }
 
-    fn count(&mut self, seen: &Observation) {
-        let limited = seen.sample.is_some_and(|sample| sample.limited);
-        self.round.queue_max = self.round.queue_max.max(seen.queue);
-        self.round.unlimited |= !limited;
-        self.round.passed += seen.passed;
-        self.round.arrived += seen.arrived;
+    /// Loss that comes with a higher rate, and no queue to show for it, bounds the capacity too.
+    fn judge(&mut self, seen: &Observation) {
+        if !self.trial.is_over(seen.now, self.climb) {
+            return;
+        }
+        let trial = std::mem::replace(&mut self.trial, Trial::new(seen.now));
+        let short = trial.queue_max < self.stubborn() && self.ceiling.is_none();
+        if seen.is_limited() && short && trial.is_lossy(seen.loss, self.climb) {
+            self.capacity = Some(trial.rate.clamp(RATE_MIN, RATE_MAX));
+            self.ceiling = Some((seen.now + CEILING_HOLDS, trial.queue_max));
+            self.settle(seen);
+        }
+    }
+
+    /// A queue that ends a climb.
+    fn summit(&self) -> f64 {
+        let startup = self.climb == Some(1.0);
+        self.target() + if startup { STARTUP_SLACK } else { 0.0 }
+    }
+
+    /// A queue that the law should not have let grow.
+    fn stubborn(&self) -> f64 {
+        3.0 * self.target() + 0.005
     }
 
     /// Ends a climb: what is known now is the capacity.
@@ -235,24 +244,19 @@ impl Control {
 
     /// A round is over: without a queue in it, the path may have more to give.
     fn turn(&mut self, seen: &Observation) {
+        self.judge(seen);
         let round = self.round;
         let low = round.queue_max < self.target() / 2.0 + seen.jitter / 2.0;
-        let lost = 1.0 - round.arrived as f64 / round.passed.max(1) as f64;
         match self.climb {
-            Some(excess) if round.passed >= 50 && lost > seen.loss + 0.02 + excess / 4.0 => {
-                self.capacity = Some(round.rate.clamp(RATE_MIN, RATE_MAX));
-                self.ceiling_until = Some(seen.now + CEILING_HOLDS);
-                self.climb = None;
-            }
             Some(excess) if !round.unlimited && low => {
                 self.climb = Some((2.0 * excess).min(1.0));
             }
-            None if !round.unlimited
-                && low
-                && self.drain.is_none()
-                && self.ceiling_until.is_none() =>
-            {
-                self.climb = Some((0.010 / seen.rtt).clamp(0.02, 0.25));
+            None if self.settling > 0 => self.settling -= 1,
+            None if !round.unlimited && low && self.drain.is_none() && self.ceiling.is_none() => {
+                let known = self.capacity.unwrap_or(self.best);
+                let regain = (self.best / known - 1.0) / 2.0;
+                let careful = (OVERSHOOT / seen.rtt).clamp(EXCESS_MIN, EXCESS_FIRST);
+                self.climb = Some(careful.max(regain).min(1.0));
             }
             _ => {}
         }
@@ -261,30 +265,32 @@ impl Control {
 
     /// Drains the standing queue now and then, and notices one that is none.
     fn watch_drain(&mut self, seen: &Observation) -> bool {
-        if seen.queue < 0.0005 + seen.jitter / 4.0 {
-            self.drained_at = seen.now;
-        }
-        let stubborn = seen.queue > 3.0 * self.target() + 0.005;
+        let target = self.target();
+        let stands = self
+            .capacity
+            .filter(|_| self.climb.is_none() && seen.queue > target);
+        self.stood =
+            stands.map(|capacity| self.stood.map_or(capacity, |before| before.max(capacity)));
         let Some(drain) = &mut self.drain else {
             let due = seen.now - self.drained_at >= DRAIN_EVERY;
-            if self.climb.is_none() && (due || stubborn) {
-                let span = 1.5 * seen.rtt + 0.05 + 4.0 * seen.queue;
-                self.drain = Some(Drain {
-                    until: seen.now + Duration::from_secs_f64(span.min(10.0)),
-                    least: seen.queue,
-                    forced: stubborn,
-                });
+            let (capacity, before) = (self.capacity.unwrap_or(RATE_MIN), self.stood);
+            let fell = before.is_some_and(|before| capacity < FELL * before);
+            let forced = fell || seen.queue > self.stubborn();
+            if self.climb.is_none() && (due || forced) {
+                let capacity = before.unwrap_or(capacity);
+                self.drain = Some(Drain::begin(seen, capacity, forced));
             }
             return false;
         };
-        drain.least = drain.least.min(seen.queue);
-        let enough = if drain.forced { 0.006 } else { 0.001 } + seen.jitter / 4.0;
-        let drained = seen.queue < enough;
-        if !drained && seen.now < drain.until {
-            return false;
+        let outcome = drain.look(seen, target);
+        match outcome {
+            Outcome::Going => return false,
+            Outcome::NoQueue => self.capacity = Some(drain.capacity),
+            Outcome::Drained | Outcome::Stuck => {}
         }
         self.drain = None;
         self.drained_at = seen.now;
-        !drained
+        self.settling = SETTLING;
+        outcome != Outcome::Drained
     }
 }

@@ -20,6 +20,8 @@ pub enum Health {
     Failed,
 }
 
+/// A path that progressed so lately is not suspected: three intervals of feedback under load.
+const PROGRESS: Duration = Duration::from_millis(30);
 /// Signs of life before a failed path is used again.
 const PROOFS: u32 = 3;
 /// The while over which they must come, after the first failure.
@@ -29,12 +31,14 @@ const DOUBLINGS: u32 = 5;
 /// A path healthy for this long starts over with the shortest trial.
 const FORGIVEN: Duration = Duration::from_secs(20);
 
-/// How long a path may be silent.
+/// Silence that is explained.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Patience {
-    /// Until it is suspected.
-    pub suspect: Duration,
-    /// Until it has failed.
+    /// When the oldest packet left of which nothing is known.
+    pub oldest: Option<Instant>,
+    /// How long it may take until a report passes a packet.
+    pub answer: Duration,
+    /// Time without progress until the path has failed.
     pub failed: Duration,
 }
 
@@ -73,7 +77,7 @@ impl Vigil {
             .map_or(Duration::ZERO, |since| now - since);
         if self.failed || silence >= patience.failed {
             Health::Failed
-        } else if silence >= patience.suspect {
+        } else if self.suspicion(patience).is_some_and(|at| now >= at) {
             Health::Suspect
         } else {
             Health::Healthy
@@ -83,7 +87,8 @@ impl Vigil {
     /// When the path turns suspect if nothing is heard.
     pub fn suspicion(&self, patience: Patience) -> Option<Instant> {
         let since = self.silent_since.filter(|_| !self.failed)?;
-        Some(since + patience.suspect)
+        let oldest = patience.oldest.unwrap_or(since);
+        Some((since + PROGRESS).max(oldest + patience.answer))
     }
 
     /// Enters the failed state if it is time; true at that moment.

@@ -10,8 +10,8 @@ use crate::time::Instant;
 
 /// Length of one period of counting.
 const PERIOD: Duration = Duration::from_millis(500);
-/// Periods kept: two seconds.
-const PERIODS: usize = 4;
+/// Periods kept: the last two seconds and the present one.
+const PERIODS: usize = 5;
 /// Packets without which a period says nothing.
 const ENOUGH: u64 = 20;
 
@@ -66,7 +66,8 @@ impl Loss {
 
     /// Loss that no period was free of: a radio's, not that of a queue that overflowed once.
     pub fn persistent(&self) -> f64 {
-        let full = self.periods.iter().filter(|p| p.passed >= ENOUGH);
-        full.map(Period::loss).reduce(f64::min).unwrap_or(0.0)
+        let complete = self.periods.len().saturating_sub(1);
+        let complete = self.periods.iter().take(complete);
+        complete.map(Period::loss).reduce(f64::min).unwrap_or(0.0)
     }
 }

@@ -23,22 +23,27 @@
 
 mod control;
 mod delay;
+mod drain;
 mod health;
 mod loss;
+mod observation;
 mod pacer;
 mod rate;
+mod readings;
 mod receipt;
 mod sent;
+mod trial;
 
 use std::time::Duration;
 
 pub use health::Health;
 pub use receipt::Digest;
 
-use self::control::{Control, Observation};
+use self::control::Control;
 use self::delay::Delays;
 use self::health::{Patience, Vigil};
 use self::loss::Loss;
+use self::observation::Observation;
 use self::pacer::Pacer;
 use self::rate::{Arrival, Arrivals};
 use self::receipt::{Receipt, Receipts};
@@ -50,8 +55,6 @@ use crate::time::Instant;
 const INITIAL_FLIGHT: f64 = 24_000.0;
 /// Round trip assumed before one is known, and its patience (RFC 6298, section 2: 1 s).
 const INITIAL_PATIENCE: Duration = Duration::from_secs(1);
-/// Suspicion comes no earlier.
-const SUSPICION_MIN: Duration = Duration::from_millis(30);
 /// Failure comes no earlier.
 const FAILURE_MIN: Duration = Duration::from_secs(1);
 /// Feedback comes at least this often under load.
@@ -170,7 +173,8 @@ impl PathModel {
         let arrival = Arrival {
             sent,
             delay,
-            bytes: receipt.bytes,
+            // No more than was sent, whatever is claimed.
+            bytes: receipt.bytes.min(self.ring.last().total),
         };
         let window = self.control.window(jitter);
         let sample = self.arrivals.sample(arrival, window, base);
@@ -224,66 +228,6 @@ impl PathModel {
         self.pacing = self.control.rate(queue);
     }
 
-    /// Pacing rate, bytes per second.
-    pub fn rate(&self) -> f64 {
-        self.pacing
-    }
-
-    /// Bytes per second that the path delivers at most; `None` until measured.
-    pub fn capacity(&self) -> Option<f64> {
-        self.control.capacity()
-    }
-
-    /// Smoothed round trip, queue included (RFC 6298).
-    pub fn rtt(&self) -> Option<Duration> {
-        self.delays.rtt()
-    }
-
-    /// The least round trip of the last 10 s.
-    pub fn min_rtt(&self) -> Option<Duration> {
-        self.delays.min_rtt()
-    }
-
-    /// One-way delay of the last reported packet: the receiver's clock minus ours, nanoseconds.
-    pub fn delay(&self) -> Option<i64> {
-        self.delays.last
-    }
-
-    /// The least such delay of late: the path without queue.
-    pub fn base_delay(&self) -> Option<i64> {
-        self.delays.base()
-    }
-
-    /// Queue that the last reported packets met.
-    pub fn queue_delay(&self) -> Option<Duration> {
-        self.measured_queue().map(Duration::from_secs_f64)
-    }
-
-    /// Mean deviation of the one-way delay between reports (RFC 3550).
-    pub fn jitter(&self) -> Option<Duration> {
-        self.delays.jitter()
-    }
-
-    /// Share of packets lost in the last seconds, 0 to 1.
-    pub fn loss(&self) -> Option<f64> {
-        self.losses.recent()
-    }
-
-    /// When a packet of `bytes`, given to this path now, would arrive: nanoseconds from now on the
-    /// receiver's clock (so it compares with [`delay`](Self::delay), and between paths of one peer).
-    /// `None` until measured.
-    pub fn arrival_after(&self, now: Instant, bytes: usize) -> Option<i64> {
-        let base = self.delays.base()?;
-        self.control.capacity()?;
-        let wait = self.pacer.wait(now, self.pacing).max(0.0);
-        let queue = (self.predicted_queue(now)? - wait).max(0.0);
-        let seconds = wait + queue + bytes as f64 / self.control.link();
-        Some(base.saturating_add((seconds * 1e9) as i64))
-    }
-
-    pub fn control(&self) -> String {
-        self.control.debug()
-    }
     /// Health as of `now`.
     pub fn health(&self, now: Instant) -> Health {
         self.vigil.health(now, self.patience())
@@ -305,7 +249,7 @@ impl PathModel {
         // What is older than the answer and still not reported was lost.
         let before = now
             .as_nanos()
-            .saturating_sub(self.patience().suspect.as_nanos() as u64);
+            .saturating_sub(self.patience().answer.as_nanos() as u64);
         self.ring.forget_before(Instant::from_nanos(before));
         self.vigil.progress(now, !self.ring.is_empty());
     }
@@ -329,27 +273,14 @@ impl PathModel {
     }
 
     fn patience(&self) -> Patience {
-        let Some(rtt) = self.delays.rtt() else {
-            return Patience {
-                suspect: INITIAL_PATIENCE,
-                failed: 3 * INITIAL_PATIENCE,
-            };
-        };
         let jitter = self.delays.jitter().unwrap_or_default();
-        let answer = rtt + rtt / 4 + 4 * jitter + FEEDBACK_INTERVAL;
+        let answer = self.delays.rtt().map_or(INITIAL_PATIENCE, |rtt| {
+            rtt + rtt / 4 + 4 * jitter + FEEDBACK_INTERVAL
+        });
         Patience {
-            suspect: answer.max(SUSPICION_MIN),
-            failed: (4 * rtt).max(FAILURE_MIN).max(2 * answer),
+            oldest: self.ring.oldest(),
+            answer,
+            failed: (3 * answer).max(FAILURE_MIN),
         }
-    }
-
-    /// Bytes sent after the last packet reported.
-    pub fn in_flight(&self) -> usize {
-        usize::try_from(self.ring.bytes()).unwrap_or(usize::MAX)
-    }
-
-    /// Whether the path, not what there is to send, sets the rate: its capacity is found.
-    pub fn is_limited(&self) -> bool {
-        !self.control.is_climbing() && self.measured_queue().is_some_and(|queue| queue > 0.0005)
     }
 }

@@ -81,18 +81,18 @@ impl Arrivals {
         base: i64,
     ) -> Option<Sample> {
         let first = *self.history.get(start)?;
-        let span = seconds(arrival.at() - first.at());
+        let span = seconds(arrival.at().saturating_sub(first.at()));
         let sending = (arrival.sent.at - first.sent.at).as_secs_f64();
         let within = || self.history.iter().skip(start);
         let pairs = within().zip(within().skip(1));
-        let dense = pairs
-            .into_iter()
-            .all(|(a, b)| (b.sent.at - a.sent.at).as_nanos() as i64 <= a.delay - base);
+        let dense = pairs.into_iter().all(|(a, b)| {
+            (b.sent.at - a.sent.at).as_nanos() as i64 <= a.delay.saturating_sub(base)
+        });
         Some(Sample {
             arrived: arrival.bytes.saturating_sub(first.bytes) as f64 / span,
-            sent: (arrival.sent.total - first.sent.total) as f64 / sending.max(1e-6),
+            sent: arrival.sent.total.saturating_sub(first.sent.total) as f64 / sending.max(1e-6),
             span,
-            step: seconds(arrival.at() - previous.at()),
+            step: seconds(arrival.at().saturating_sub(previous.at())),
             least_delay: within().map(|a| a.delay).min()?,
             limited: arrival.sent.idle == first.sent.idle,
             dense,

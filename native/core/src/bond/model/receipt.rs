@@ -42,8 +42,7 @@ impl Digest {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Receipt {
     pub highest: u64,
-    /// Packets and bytes that arrived since the path began.
-    pub received: u64,
+    /// Bytes that arrived since the first receipt.
     pub bytes: u64,
     /// Highest sequences passed since the previous receipt.
     pub passed: u64,
@@ -55,6 +54,9 @@ pub(super) struct Receipt {
 #[derive(Debug, Default)]
 pub(super) struct Receipts {
     last: Option<Receipt>,
+    /// The counters as they were reported last.
+    received: u32,
+    bytes: u64,
     delivered_through: u64,
 }
 
@@ -91,26 +93,25 @@ impl Receipts {
         let receipt = match self.last {
             None => Receipt {
                 highest,
-                received: u64::from(report.received),
-                bytes: report.bytes,
+                bytes: 0,
                 passed: highest + 1,
                 arrived: u64::from(report.received),
             },
             Some(last) => {
-                let arrived = report.received.wrapping_sub(last.received as u32);
-                let bytes = report.bytes.wrapping_sub(last.bytes) & BYTES_MASK;
+                let arrived = report.received.wrapping_sub(self.received);
+                let bytes = report.bytes.wrapping_sub(self.bytes) & BYTES_MASK;
                 // Backwards in any of the three: an older report, or a false one.
                 let backwards = arrived > u32::MAX / 2 || bytes > BYTES_MASK / 2;
                 let passed = highest.checked_sub(last.highest).filter(|_| !backwards)?;
                 Receipt {
                     highest,
-                    received: last.received + u64::from(arrived),
                     bytes: last.bytes.saturating_add(bytes),
                     passed,
                     arrived: u64::from(arrived),
                 }
             }
         };
+        (self.received, self.bytes) = (report.received, report.bytes);
         self.last = Some(receipt);
         Some(receipt)
     }

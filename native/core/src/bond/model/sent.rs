@@ -18,7 +18,7 @@ pub(super) struct Sent {
     pub at: Instant,
     /// Bytes sent on the path so far, this packet's included.
     pub total: u64,
-    /// Packets so far, this one included, after which nothing was waiting.
+    /// Packets before this one after which nothing was waiting.
     pub idle: u64,
 }
 
@@ -31,6 +31,8 @@ pub(super) struct Ring {
     /// Bytes before the front packet.
     gone: u64,
     last: Sent,
+    /// Nothing was waiting after the last packet.
+    ran_dry: bool,
 }
 
 impl Ring {
@@ -45,6 +47,7 @@ impl Ring {
             first: 0,
             gone: 0,
             last,
+            ran_dry: true,
         }
     }
 
@@ -60,8 +63,9 @@ impl Ring {
         self.last = Sent {
             at: now,
             total: self.last.total.saturating_add(bytes as u64),
-            idle: self.last.idle + u64::from(!backlogged),
+            idle: self.last.idle + u64::from(self.ran_dry),
         };
+        self.ran_dry = !backlogged;
         self.packets.push_back(self.last);
     }
 
@@ -92,6 +96,11 @@ impl Ring {
     /// The sequence after the last one sent.
     pub fn next(&self) -> u64 {
         self.first.saturating_add(self.packets.len() as u64)
+    }
+
+    /// When the front packet was sent.
+    pub fn oldest(&self) -> Option<Instant> {
+        self.packets.front().map(|sent| sent.at)
     }
 
     /// Bytes in flight.

@@ -1,0 +1,137 @@
+//! Silence with something outstanding is suspicious; silence alone is not.
+
+use std::time::Duration;
+
+use whalescale_core::bond::model::Health;
+use whalescale_netem::{Change, LinkConfig, Loss};
+
+use crate::bench::*;
+
+#[test]
+fn a_busy_path_stays_healthy_though_feedback_is_lost() {
+    for (mbit, ms, seed) in [(5, 30, 1), (50, 10, 2), (20, 60, 3), (300, 5, 4)] {
+        let mut bench = Bench::with_bad_feedback(LinkConfig::new(mbit, ms), seed);
+        bench.run(2 * SECOND);
+        let mut suspected = 0;
+        for _ in 0..10_000 {
+            bench.run(MS);
+            suspected += u32::from(bench.model.health(bench.instant()) != Health::Healthy);
+        }
+        assert!(
+            suspected < 50,
+            "{mbit}/{ms}, seed {seed}: suspected for {suspected} ms of 10,000"
+        );
+    }
+}
+
+#[test]
+fn an_idle_path_is_not_suspected() {
+    let mut bench = Bench::new(LinkConfig::new(50, 10), 1);
+    bench.run(2 * SECOND);
+    bench.paused = true;
+    bench.run(SECOND);
+    assert_eq!(bench.model.in_flight(), 0);
+    assert_eq!(bench.model.suspicion_deadline(), None);
+    bench.run(60 * SECOND);
+    assert_eq!(bench.model.health(bench.instant()), Health::Healthy);
+}
+
+#[test]
+fn a_black_hole_is_suspected_at_the_deadline_and_failed_later() {
+    for ms in [5, 20, 60] {
+        let mut bench = Bench::new(LinkConfig::new(50, ms), 1);
+        bench.run(3 * SECOND);
+        bench.link.apply(bench.now, Change::BlackHole(true));
+        let died = bench.now;
+        while bench.model.health(bench.instant()) == Health::Healthy {
+            bench.run(MS);
+        }
+        // The first packet lost waits for 1.25 round trips and one interval of feedback.
+        // The last report comes a round trip after the end, and three intervals must pass then.
+        let round = 2.0 * ms as f64 + 5.0;
+        let patience = (1.25 * round + 15.0).max(round + 40.0);
+        let taken = (bench.now - died) as f64 / MS as f64;
+        println!("{ms} ms: suspected after {taken} ms");
+        assert!(taken <= patience, "{ms} ms: {taken} ms");
+        bench.run(2 * SECOND);
+        assert_eq!(bench.model.health(bench.instant()), Health::Failed);
+    }
+}
+
+#[test]
+fn the_deadline_is_when_suspicion_comes() {
+    let mut bench = Bench::new(LinkConfig::new(50, 20), 1);
+    bench.run(3 * SECOND);
+    bench.back.apply(bench.now, Change::BlackHole(true));
+    // The last reports are still on their way.
+    bench.run(25 * MS);
+    let deadline = bench.model.suspicion_deadline().unwrap().as_nanos();
+    bench.run(deadline - 1 - bench.now);
+    assert_eq!(bench.model.health(bench.instant()), Health::Healthy);
+    bench.run(1);
+    assert_eq!(bench.model.health(bench.instant()), Health::Suspect);
+}
+
+#[test]
+fn a_failed_path_returns_after_several_proofs_and_starts_anew() {
+    let mut bench = Bench::new(LinkConfig::new(50, 10), 1);
+    bench.run(3 * SECOND);
+    bench.link.apply(bench.now, Change::BlackHole(true));
+    bench.run(3 * SECOND);
+    bench.link.apply(bench.now, Change::BlackHole(false));
+    bench.paused = true;
+    bench.model.note_alive(bench.instant());
+    assert_eq!(bench.model.health(bench.instant()), Health::Failed);
+    for _ in 0..5 {
+        bench.run(50 * MS);
+        bench.model.note_alive(bench.instant());
+    }
+    assert_eq!(bench.model.health(bench.instant()), Health::Healthy);
+    assert_eq!(bench.model.capacity(), None);
+    bench.paused = false;
+    bench.run(SECOND);
+    bench.mark();
+    bench.run(2 * SECOND);
+    assert!(bench.goodput() * 8e-6 > 48.0, "{}", bench.goodput() * 8e-6);
+}
+
+#[test]
+fn a_flapping_path_must_prove_itself_for_longer_each_time() {
+    let mut bench = Bench::new(LinkConfig::new(50, 10), 1);
+    let mut trials = Vec::new();
+    for _ in 0..4 {
+        bench.paused = false;
+        bench.run(SECOND);
+        bench.link.apply(bench.now, Change::BlackHole(true));
+        bench.run(3 * SECOND);
+        bench.link.apply(bench.now, Change::BlackHole(false));
+        bench.paused = true;
+        bench.run(50 * MS);
+        let began = bench.now;
+        bench.model.note_alive(bench.instant());
+        while bench.model.health(bench.instant()) == Health::Failed {
+            bench.run(10 * MS);
+            bench.model.note_alive(bench.instant());
+        }
+        trials.push((bench.now - began) / MS);
+    }
+    assert!(trials.is_sorted_by(|a, b| a < b), "{trials:?}");
+}
+
+#[test]
+fn the_lost_end_of_a_burst_is_settled_by_a_probe() {
+    let mut bench = Bench::new(LinkConfig::new(50, 10), 1);
+    bench.run(2 * SECOND);
+    bench
+        .link
+        .apply(bench.now, Change::Loss(Loss::Independent(1.0)));
+    bench.run(2 * MS);
+    bench.paused = true;
+    bench.run(200 * MS);
+    assert_eq!(bench.model.health(bench.instant()), Health::Suspect);
+    bench.model.note_alive(bench.instant());
+    assert_eq!(bench.model.health(bench.instant()), Health::Healthy);
+    assert_eq!(bench.model.in_flight(), 0);
+    bench.run(Duration::from_secs(5).as_nanos() as u64);
+    assert_eq!(bench.model.health(bench.instant()), Health::Healthy);
+}
