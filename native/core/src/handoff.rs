@@ -75,6 +75,21 @@ pub struct PathGauge {
     pub weight: AtomicU32,
 }
 
+/// What bonding does for a peer, for people to see: totals since the peer is known.
+#[derive(Debug, Default)]
+pub struct BondGauge {
+    /// Packets that the reordering buffer held back for an earlier one.
+    pub reorder_held: AtomicU64,
+    /// Gaps that it gave up at their deadline.
+    pub reorder_timeouts: AtomicU64,
+    /// Lost packets that were sent again.
+    pub repaired: AtomicU64,
+    /// Packets sent twice from the start.
+    pub duplicates: AtomicU64,
+    /// Packets delivered after the packets that should have followed them.
+    pub late: AtomicU64,
+}
+
 /// Allowed IPs of all peers: where a packet goes, and which sources a peer may use.
 pub type PeerRoutes = Arc<Routes<PeerIndex>>;
 
@@ -86,6 +101,7 @@ pub enum ToSender {
     Peer {
         peer: PeerIndex,
         activity: Arc<Activity>,
+        bond: Arc<BondGauge>,
     },
     /// Forget the peer.
     RemovePeer(PeerIndex),
@@ -149,6 +165,8 @@ pub enum ToReceiver {
         path: PathId,
         endpoint: Endpoint,
     },
+    /// The peer was restarted: its paths and sequences begin anew.
+    Restarted(PeerIndex),
 }
 
 /// The receiving half of a keypair.
@@ -161,6 +179,8 @@ pub struct ReceiveKey {
     pub peer: PeerIndex,
     /// Where to note what arrives.
     pub activity: Arc<Activity>,
+    /// Where to note what reordering does.
+    pub bond: Arc<BondGauge>,
     /// When its handshake completed.
     pub created: Instant,
     /// Whether this end initiated; a responder's key is confirmed by its first packet.

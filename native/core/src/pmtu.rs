@@ -3,7 +3,8 @@
 //! Every datagram carries DF, and nothing relies on ICMP: a probe is an authenticated frame padded
 //! to the size in question, and only its authenticated reply says that the size passes. The search
 //! starts with the largest size, because most paths carry it, and bisects below. Invariant: the
-//! value in use was confirmed on this path, or is the minimum.
+//! value in use was confirmed on this path, or is the minimum; whether the minimum passes is probed
+//! last of all, when nothing larger did.
 
 use std::time::Duration;
 
@@ -51,6 +52,8 @@ pub struct PathMtu {
     fixed: bool,
     /// Whether the owner knows that the fixed size does not pass.
     warned: bool,
+    /// Whether the minimum is known to pass, or not to.
+    minimum: Option<bool>,
     phase: Phase,
     lost: u8,
     /// When the probe under way counts as lost.
@@ -78,6 +81,7 @@ impl PathMtu {
             ceiling,
             fixed,
             warned: false,
+            minimum: None,
             phase,
             lost: 0,
             deadline: None,
@@ -87,6 +91,11 @@ impl PathMtu {
     /// The largest inner packet that this path is known to carry.
     pub fn current(&self) -> u16 {
         self.current
+    }
+
+    /// Whether packets of [`Self::current`] pass, as far as is known.
+    pub fn fits(&self) -> bool {
+        !self.warned && self.minimum != Some(false)
     }
 
     /// The path changed: what was learned is void.
@@ -155,6 +164,7 @@ impl PathMtu {
         match self.phase {
             Phase::Searching { candidate, too_big } if size == candidate => {
                 self.warned = false;
+                self.minimum = Some(true);
                 self.current = size;
                 self.settle_or_search(too_big, now);
             }
@@ -173,8 +183,13 @@ impl PathMtu {
         }
         let searching =
             matches!(self.phase, Phase::Searching { candidate, .. } if candidate >= size);
-        if size <= self.current {
+        if size <= mtu::INNER_MIN {
             self.current = mtu::INNER_MIN;
+            self.minimum = Some(false);
+            self.complete(now, now + RAISE_INTERVAL);
+        } else if size <= self.current {
+            self.current = mtu::INNER_MIN;
+            self.minimum = None;
             self.settle_or_search(size, now);
         } else if searching {
             self.settle_or_search(size, now);
@@ -186,10 +201,15 @@ impl PathMtu {
     fn size_failed(&mut self, now: Instant) -> bool {
         match self.phase {
             _ if self.fixed => return self.fixed_failed(now),
+            Phase::Searching { candidate, .. } if candidate == mtu::INNER_MIN => {
+                self.minimum = Some(false);
+                self.complete(now, now + RAISE_INTERVAL);
+            }
             Phase::Searching { candidate, .. } => self.settle_or_search(candidate, now),
             Phase::Confirming { .. } => {
                 let failed = self.current;
                 self.current = mtu::INNER_MIN;
+                self.minimum = None;
                 self.settle_or_search(failed, now);
             }
             Phase::Complete { .. } => {}
@@ -205,7 +225,9 @@ impl PathMtu {
 
     fn settle_or_search(&mut self, too_big: u16, now: Instant) {
         let room = too_big.saturating_sub(self.current);
-        if room <= STEP {
+        if room <= STEP && self.minimum.is_none() {
+            self.search(mtu::INNER_MIN, too_big);
+        } else if room <= STEP {
             self.complete(now, now + RAISE_INTERVAL);
         } else {
             self.search(

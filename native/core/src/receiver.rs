@@ -94,7 +94,7 @@ impl Receiver {
             ToReceiver::RemoveKeypair { index } => {
                 self.keys.remove(&index);
             }
-            ToReceiver::Path { .. } => {}
+            ToReceiver::Path { .. } | ToReceiver::Restarted(_) => {}
             ToReceiver::Endpoint { peer, endpoint } => {
                 self.address(peer).current = Some(endpoint);
             }

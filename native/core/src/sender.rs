@@ -371,7 +371,7 @@ impl Sender {
     ) {
         match update {
             ToSender::Routes(routes) => self.routes = Some(routes),
-            ToSender::Peer { peer, activity } => {
+            ToSender::Peer { peer, activity, .. } => {
                 let place = usize::from(peer.0);
                 if self.peers.len() <= place {
                     self.peers.resize_with(place + 1, || None);

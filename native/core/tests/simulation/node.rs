@@ -1,4 +1,4 @@
-//! One endpoint: the three machines as the addon would drive them, with one socket.
+//! One endpoint: the three machines as the addon would drive them, with one socket or more.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -21,7 +21,6 @@ use whalescale_core::sender::{Handled, SendError, Sender, Transmit};
 use whalescale_core::time::{Instant, Now};
 
 use crate::cipher::KeyLog;
-use crate::pair::now_at;
 
 /// SplitMix64: enough for tests, and the same everywhere.
 pub struct SeededEntropy(pub u64);
@@ -45,6 +44,7 @@ pub const SOCKET: SocketId = SocketId(0);
 #[derive(Clone)]
 pub struct Sent {
     pub at: Instant,
+    pub from: SocketAddr,
     pub to: SocketAddr,
     pub bytes: Vec<u8>,
 }
@@ -70,6 +70,8 @@ pub struct Node {
     pub setup: Setup,
     pub secret: Secret,
     pub address: SocketAddr,
+    /// Its sockets, each on a link of its own unless a test says otherwise; `address` is the first.
+    pub sockets: Vec<LocalSocket>,
     pub control: Control,
     pub sender: Sender,
     pub receiver: Receiver,
@@ -110,6 +112,7 @@ impl Node {
             sender: Sender::new(Arc::clone(&drops)),
             receiver: Receiver::new(MacVerifier::new(&secret.public_key()), Arc::clone(&drops)),
             address,
+            sockets: vec![socket(SOCKET, address, 1)],
             secret,
             drops,
             keys,
@@ -122,15 +125,14 @@ impl Node {
             peer: None,
             outbox: VecDeque::new(),
         };
-        node.command(Command::Sockets(node.sockets()), now);
+        node.command(Command::Sockets(node.sockets.clone()), now);
         node
     }
 
-    pub fn sockets(&self) -> Vec<LocalSocket> {
-        vec![LocalSocket {
-            id: SOCKET,
-            local: self.address,
-        }]
+    /// Replaces the sockets.
+    pub fn set_sockets(&mut self, sockets: Vec<LocalSocket>, now: Now) {
+        self.sockets = sockets;
+        self.command(Command::Sockets(self.sockets.clone()), now);
     }
 
     pub fn command(&mut self, command: Command, now: Now) {
@@ -223,7 +225,13 @@ impl Node {
     }
 
     fn flush(&mut self, now: Now) {
-        let emit = emit(&mut self.outbox, &mut self.sent, self.link_mtu, now.instant);
+        let emit = emit(
+            &mut self.outbox,
+            &mut self.sent,
+            &self.sockets,
+            self.link_mtu,
+            now.instant,
+        );
         self.sender.flush(now.instant, emit);
     }
 
@@ -234,11 +242,34 @@ impl Node {
 
     /// Takes one message of several datagrams, each `stride` long but for the last.
     pub fn receive_joined(&mut self, from: SocketAddr, message: &[u8], stride: usize, now: Now) {
-        let mut arena = message.to_vec();
         let from = Endpoint {
             socket: SOCKET,
             remote: from,
         };
+        self.receive_on(from, message, stride, now);
+    }
+
+    /// Takes one datagram that was sent to `to`; false if no socket is there.
+    pub fn receive_at(
+        &mut self,
+        to: SocketAddr,
+        from: SocketAddr,
+        datagram: &[u8],
+        now: Now,
+    ) -> bool {
+        let socket = self.sockets.iter().find(|socket| socket.local == to);
+        let from = socket.map(|socket| Endpoint {
+            socket: socket.id,
+            remote: from,
+        });
+        if let Some(from) = from {
+            self.receive_on(from, datagram, datagram.len(), now);
+        }
+        from.is_some()
+    }
+
+    fn receive_on(&mut self, from: Endpoint, message: &[u8], stride: usize, now: Now) {
+        let mut arena = message.to_vec();
         let all = 0..arena.len();
         self.receiver
             .handle_message(&mut arena, all, stride, from, now.instant);
@@ -288,8 +319,12 @@ impl Node {
     fn carry_out(&mut self, output: Output, now: Now) {
         match output {
             Output::Send { to, message } => {
+                let Some(from) = local_of(&self.sockets, to.socket) else {
+                    return;
+                };
                 let sent = Sent {
                     at: now.instant,
+                    from,
                     to: to.remote,
                     bytes: message.to_vec(),
                 };
@@ -297,7 +332,13 @@ impl Node {
                 self.outbox.push_back(sent);
             }
             Output::Sender(update) => {
-                let emit = emit(&mut self.outbox, &mut self.sent, self.link_mtu, now.instant);
+                let emit = emit(
+                    &mut self.outbox,
+                    &mut self.sent,
+                    &self.sockets,
+                    self.link_mtu,
+                    now.instant,
+                );
                 self.sender.handle_update(update, now.instant, emit);
                 self.flush(now);
             }
@@ -328,9 +369,24 @@ impl Node {
     }
 }
 
+/// A socket on the link of this number.
+pub fn socket(id: SocketId, local: SocketAddr, link: u32) -> LocalSocket {
+    LocalSocket {
+        link,
+        addresses: vec![local.ip()],
+        ..LocalSocket::unbound(id, local)
+    }
+}
+
+fn local_of(sockets: &[LocalSocket], id: SocketId) -> Option<SocketAddr> {
+    let socket = sockets.iter().find(|socket| socket.id == id);
+    socket.map(|socket| socket.local)
+}
+
 fn emit<'a>(
     outbox: &'a mut VecDeque<Sent>,
     sent: &'a mut Vec<Sent>,
+    sockets: &'a [LocalSocket],
     link_mtu: usize,
     now: Instant,
 ) -> impl FnMut(Transmit<'_>) -> Result<(), SendError> + 'a {
@@ -338,9 +394,11 @@ fn emit<'a>(
         if transmit.stride > link_mtu {
             return Err(SendError::TooBig);
         }
+        let from = local_of(sockets, transmit.endpoint.socket).ok_or(SendError::Failed)?;
         for datagram in transmit.datagrams.chunks(transmit.stride) {
             let one = Sent {
                 at: now,
+                from,
                 to: transmit.endpoint.remote,
                 bytes: datagram.to_vec(),
             };
