@@ -47,7 +47,7 @@ impl Control {
             if news && peer.hello.is_answered() {
                 peer.announce = super::repeat::Repeat::starting(now);
             }
-            peer.paths.hurry(now);
+            peer.paths.hurry(true, now);
             self.refresh(index, now);
         }
     }
@@ -149,7 +149,7 @@ impl Control {
         self.send_frame(index, Some(from), &answer);
         if news {
             if let Some(peer) = self.peers.get_mut(&index) {
-                peer.paths.hurry(now);
+                peer.paths.hurry(false, now);
             }
             self.refresh(index, now);
         }

@@ -1,6 +1,6 @@
 //! One endpoint: the three machines as the addon would drive them, with one socket or more.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use whalescale_core::control::{
 };
 use whalescale_core::drops::{DROP_REASONS, DropCounters, DropReason};
 use whalescale_core::entropy::Entropy;
-use whalescale_core::handoff::{Endpoint, SocketId};
+use whalescale_core::handoff::{Endpoint, PathId, PathRole, SocketId, ToReceiver, ToSender};
 use whalescale_core::handshake::mac::MacVerifier;
 use whalescale_core::handshake::tai64n::Tai64n;
 use whalescale_core::identity::{PresharedKey, PublicKey, Secret};
@@ -89,6 +89,11 @@ pub struct Node {
     pub link_mtu: usize,
     /// The peer that the node was last told of, for a restart.
     pub peer: Option<PeerConfig>,
+    /// The paths as the send machine was told, and how often it was told of one.
+    pub paths: BTreeMap<PathId, (Endpoint, PathRole)>,
+    pub path_updates: usize,
+    /// The other end's paths as the receive machine was told.
+    pub bound: BTreeMap<PathId, Endpoint>,
     outbox: VecDeque<Sent>,
 }
 
@@ -123,6 +128,9 @@ impl Node {
             sent: Vec::new(),
             link_mtu: usize::MAX,
             peer: None,
+            paths: BTreeMap::new(),
+            path_updates: 0,
+            bound: BTreeMap::new(),
             outbox: VecDeque::new(),
         };
         node.command(Command::Sockets(node.sockets.clone()), now);
@@ -332,6 +340,7 @@ impl Node {
                 self.outbox.push_back(sent);
             }
             Output::Sender(update) => {
+                self.note_path(&update);
                 let emit = emit(
                     &mut self.outbox,
                     &mut self.sent,
@@ -342,8 +351,31 @@ impl Node {
                 self.sender.handle_update(update, now.instant, emit);
                 self.flush(now);
             }
-            Output::Receiver(update) => self.receiver.handle_update(update),
+            Output::Receiver(update) => {
+                if let ToReceiver::Path { path, endpoint, .. } = update {
+                    self.bound.insert(path, endpoint);
+                }
+                self.receiver.handle_update(update);
+            }
             Output::Event(event) => self.events.push(event),
+        }
+    }
+
+    fn note_path(&mut self, update: &ToSender) {
+        match update {
+            ToSender::Path {
+                path,
+                endpoint,
+                role,
+                ..
+            } => {
+                self.path_updates += 1;
+                self.paths.insert(*path, (*endpoint, *role));
+            }
+            ToSender::RemovePath { path, .. } => {
+                self.paths.remove(path);
+            }
+            _ => {}
         }
     }
 

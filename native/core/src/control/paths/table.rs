@@ -133,10 +133,12 @@ impl Paths {
         }
     }
 
-    /// The network has changed, here or there: all paths are worth a probe.
-    pub(in crate::control) fn hurry(&mut self, now: Instant) {
+    /// The network has changed, here or there: candidates are worth a probe, and paths too if `all`.
+    pub(in crate::control) fn hurry(&mut self, all: bool, now: Instant) {
         for path in &mut self.all {
-            path.probing.hurry(now);
+            if all || !path.probing.validated {
+                path.probing.hurry(now);
+            }
         }
     }
 
