@@ -58,6 +58,10 @@ pub mod limits {
     pub const INITIATIONS_PER_SECOND: u32 = 100;
     /// The same wish (a handshake, a moved address) is not reported to control more often.
     pub const REPORT_SPACING: Duration = Duration::from_millis(250);
+    /// Paths of one peer, candidates included: the four bits of a path id.
+    pub const PATHS: usize = 16;
+    /// Probes a minute to an address that has not answered yet (design, section 4, Moving).
+    pub const CANDIDATE_PROBES: u32 = 3;
     /// Pings of one node under way at once: people type them, programs may loop.
     pub const PINGS: usize = 64;
     /// A ping without an answer for this long is lost: a handshake retried once still answers.

@@ -6,7 +6,6 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64};
-use std::time::Duration;
 
 use arrayvec::ArrayVec;
 
@@ -77,6 +76,25 @@ pub struct PathGauge {
     pub weight: AtomicU32,
 }
 
+/// What bonding does for a peer, for people to see: totals since the peer is known.
+#[derive(Debug, Default)]
+pub struct BondGauge {
+    /// Packets that the reordering buffer held back for an earlier one.
+    pub reorder_held: AtomicU64,
+    /// Gaps that it gave up at their deadline.
+    pub reorder_timeouts: AtomicU64,
+    /// Lost packets that were sent again.
+    pub repaired: AtomicU64,
+    /// Packets sent twice from the start.
+    pub duplicates: AtomicU64,
+    /// Packets delivered after the packets that should have followed them.
+    pub late: AtomicU64,
+    /// Round trips of the best and the slowest path in use, microseconds, as the send machine measures
+    /// them; the receive machine is as patient with what is missing.
+    pub best_rtt_us: AtomicU32,
+    pub slowest_rtt_us: AtomicU32,
+}
+
 /// Allowed IPs of all peers: where a packet goes, and which sources a peer may use.
 pub type PeerRoutes = Arc<Routes<PeerIndex>>;
 
@@ -88,6 +106,7 @@ pub enum ToSender {
     Peer {
         peer: PeerIndex,
         activity: Arc<Activity>,
+        bond: Arc<BondGauge>,
     },
     /// Forget the peer.
     RemovePeer(PeerIndex),
@@ -145,20 +164,14 @@ pub enum ToReceiver {
     RemoveKeypair { index: u32 },
     /// The peer's current address; any other one is news.
     Endpoint { peer: PeerIndex, endpoint: Endpoint },
-    /// The peer was restarted: what it sends is numbered from the beginning.
-    Restarted(PeerIndex),
-    /// Round trips of the peer's best and slowest path, for the patience with what is missing.
-    RoundTrips {
-        peer: PeerIndex,
-        best: Duration,
-        slowest: Duration,
-    },
     /// What the peer sends on its path of this number arrives from here.
     Path {
         peer: PeerIndex,
         path: PathId,
         endpoint: Endpoint,
     },
+    /// The peer was restarted: its paths and sequences begin anew.
+    Restarted(PeerIndex),
 }
 
 /// The receiving half of a keypair.
@@ -171,6 +184,8 @@ pub struct ReceiveKey {
     pub peer: PeerIndex,
     /// Where to note what arrives.
     pub activity: Arc<Activity>,
+    /// Where to note what reordering does.
+    pub bond: Arc<BondGauge>,
     /// When its handshake completed.
     pub created: Instant,
     /// Whether this end initiated; a responder's key is confirmed by its first packet.

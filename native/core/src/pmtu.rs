@@ -3,7 +3,8 @@
 //! Every datagram carries DF, and nothing relies on ICMP: a probe is an authenticated frame padded
 //! to the size in question, and only its authenticated reply says that the size passes. The search
 //! starts with the largest size, because most paths carry it, and bisects below. Invariant: the
-//! value in use was confirmed on this path, or is the minimum, or was never to be discovered.
+//! value in use was confirmed on this path, or is the minimum, or was never to be discovered; whether
+//! the minimum passes is probed last of all, when nothing larger did.
 
 use std::time::Duration;
 
@@ -43,16 +44,47 @@ pub enum Step {
     TooSmall,
 }
 
+/// How the size of a path's packets is found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sizing {
+    /// By a search between the protocol's minimum and what `auto` asks for.
+    Auto,
+    /// What `auto` asks for, on a path where no probe is ever answered: taken to pass until the
+    /// local link refuses it. The owner must not poll.
+    Assumed,
+    /// A configured size, kept whatever the path says; the path is only checked.
+    Fixed(u16),
+}
+
+impl Sizing {
+    /// What is in use before anything is known of a path.
+    pub fn initial(self) -> u16 {
+        match self {
+            Self::Auto => mtu::INNER_MIN,
+            Self::Assumed => mtu::INNER_AUTO_MAX,
+            Self::Fixed(size) => size,
+        }
+    }
+
+    fn ceiling(self) -> u16 {
+        match self {
+            Self::Auto | Self::Assumed => mtu::INNER_AUTO_MAX,
+            Self::Fixed(size) => size,
+        }
+    }
+}
+
 /// The search on one path. See the module's header.
 #[derive(Debug)]
 pub struct PathMtu {
     current: u16,
-    /// What is in use before anything is known of a path.
-    initial: u16,
+    sizing: Sizing,
     ceiling: u16,
     fixed: bool,
     /// Whether the owner knows that the fixed size does not pass.
     warned: bool,
+    /// Whether the minimum is known to pass, or not to.
+    minimum: Option<bool>,
     phase: Phase,
     lost: u8,
     /// When the probe under way counts as lost.
@@ -60,33 +92,21 @@ pub struct PathMtu {
 }
 
 impl PathMtu {
-    /// A search between the protocol's minimum and what `auto` asks for.
-    pub fn auto() -> Self {
-        Self::new(mtu::INNER_MIN, mtu::INNER_AUTO_MAX, false)
-    }
-
-    /// What `auto` asks for, on a path where no probe is ever answered: taken to pass until the
-    /// local link refuses it. The owner must not poll.
-    pub fn assumed() -> Self {
-        Self::new(mtu::INNER_AUTO_MAX, mtu::INNER_AUTO_MAX, false)
-    }
-
-    /// A configured size, kept whatever the path says; the path is only checked.
-    pub fn fixed(size: u16) -> Self {
-        Self::new(size, size, true)
-    }
-
-    fn new(current: u16, ceiling: u16, fixed: bool) -> Self {
+    /// A new path, of which nothing is known.
+    pub fn new(sizing: Sizing) -> Self {
+        let (current, ceiling) = (sizing.initial(), sizing.ceiling());
+        let fixed = matches!(sizing, Sizing::Fixed(_));
         let phase = Phase::Searching {
             candidate: ceiling,
             too_big: ceiling.saturating_add(1),
         };
         Self {
             current,
-            initial: current,
+            sizing,
             ceiling,
             fixed,
             warned: false,
+            minimum: None,
             phase,
             lost: 0,
             deadline: None,
@@ -98,9 +118,14 @@ impl PathMtu {
         self.current
     }
 
+    /// Whether packets of [`Self::current`] pass, as far as is known.
+    pub fn fits(&self) -> bool {
+        !self.warned && self.minimum != Some(false)
+    }
+
     /// The path changed: what was learned is void.
     pub fn restart(&mut self) {
-        *self = Self::new(self.initial, self.ceiling, self.fixed);
+        *self = Self::new(self.sizing);
     }
 
     /// When [`Self::poll`] has something to do; nothing before that.
@@ -160,6 +185,7 @@ impl PathMtu {
         match self.phase {
             Phase::Searching { candidate, too_big } if size == candidate => {
                 self.warned = false;
+                self.minimum = Some(true);
                 self.current = size;
                 self.settle_or_search(too_big, now);
             }
@@ -178,8 +204,13 @@ impl PathMtu {
         }
         let searching =
             matches!(self.phase, Phase::Searching { candidate, .. } if candidate >= size);
-        if size <= self.current {
+        if size <= mtu::INNER_MIN {
             self.current = mtu::INNER_MIN;
+            self.minimum = Some(false);
+            self.complete(now, now + RAISE_INTERVAL);
+        } else if size <= self.current {
+            self.current = mtu::INNER_MIN;
+            self.minimum = None;
             self.settle_or_search(size, now);
         } else if searching {
             self.settle_or_search(size, now);
@@ -191,10 +222,15 @@ impl PathMtu {
     fn size_failed(&mut self, now: Instant) -> bool {
         match self.phase {
             _ if self.fixed => return self.fixed_failed(now),
+            Phase::Searching { candidate, .. } if candidate == mtu::INNER_MIN => {
+                self.minimum = Some(false);
+                self.complete(now, now + RAISE_INTERVAL);
+            }
             Phase::Searching { candidate, .. } => self.settle_or_search(candidate, now),
             Phase::Confirming { .. } => {
                 let failed = self.current;
                 self.current = mtu::INNER_MIN;
+                self.minimum = None;
                 self.settle_or_search(failed, now);
             }
             Phase::Complete { .. } => {}
@@ -210,7 +246,9 @@ impl PathMtu {
 
     fn settle_or_search(&mut self, too_big: u16, now: Instant) {
         let room = too_big.saturating_sub(self.current);
-        if room <= STEP {
+        if room <= STEP && self.minimum.is_none() {
+            self.search(mtu::INNER_MIN, too_big);
+        } else if room <= STEP {
             self.complete(now, now + RAISE_INTERVAL);
         } else {
             self.search(

@@ -96,6 +96,10 @@ impl Receiver {
         match update {
             ToReceiver::Routes(routes) => self.routes = Some(routes),
             ToReceiver::Keypair(info) => {
+                if info.frames {
+                    let gauge = Arc::clone(&info.bond);
+                    self.bond(info.peer).set_gauge(gauge);
+                }
                 let key = Key {
                     window: ReplayWindow::default(),
                     highest: None,
@@ -114,11 +118,6 @@ impl Receiver {
                 endpoint,
             } => self.bond(peer).bind(path, endpoint),
             ToReceiver::Restarted(peer) => self.bond(peer).restart(),
-            ToReceiver::RoundTrips {
-                peer,
-                best,
-                slowest,
-            } => self.bond(peer).set_rtt(best, slowest),
             ToReceiver::Endpoint { peer, endpoint } => {
                 self.address(peer).current = Some(endpoint);
             }

@@ -41,6 +41,12 @@ impl IpPrefix {
     pub fn length(&self) -> u8 {
         self.length
     }
+
+    /// Whether the network holds `address`.
+    pub fn contains(&self, address: IpAddr) -> bool {
+        let same_family = self.address.is_ipv4() == address.is_ipv4();
+        same_family && Self::new(address, self.length).is_ok_and(|prefix| prefix == *self)
+    }
 }
 
 impl fmt::Display for IpPrefix {

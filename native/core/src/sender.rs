@@ -18,7 +18,9 @@ use crate::bond::schedule::Policy;
 use crate::bond::transmit::{Bond, Sealer};
 use crate::constants::{limits, mtu, protocol};
 use crate::drops::{DropCounters, DropReason};
-use crate::handoff::{Crossing, Endpoint, FromSender, PeerIndex, PeerRoutes, SendKey, ToSender};
+use crate::handoff::{
+    BondGauge, Crossing, Endpoint, FromSender, PeerIndex, PeerRoutes, SendKey, ToSender,
+};
 use crate::inner::segment::{self, Segmenter};
 use crate::inner::vnet::VnetHeader;
 use crate::inner::{ip, too_big};
@@ -81,6 +83,8 @@ struct Peer {
     endpoint: Option<Endpoint>,
     inner_mtu: u16,
     staging: Staging,
+    /// Where a bond counts.
+    gauge: Arc<BondGauge>,
     /// Several paths at once, once there are any.
     bond: Option<Box<Bond>>,
     /// When control was last asked for a new key.
@@ -458,13 +462,17 @@ impl Sender {
     ) {
         match update {
             ToSender::Routes(routes) => self.routes = Some(routes),
-            ToSender::Peer { peer, activity } => {
+            ToSender::Peer {
+                peer,
+                activity,
+                bond,
+            } => {
                 let place = usize::from(peer.0);
                 if self.peers.len() <= place {
                     self.peers.resize_with(place + 1, || None);
                 }
                 if let Some(slot) = self.peers.get_mut(place) {
-                    *slot = Some(Peer::new(activity));
+                    *slot = Some(Peer::new(activity, bond));
                 }
             }
             ToSender::RemovePeer(peer) => {
@@ -524,9 +532,10 @@ impl Sender {
                 gauge,
             } => {
                 if let Some(found) = peer_mut(&mut self.peers, peer) {
-                    let bond = found
-                        .bond
-                        .get_or_insert_with(|| Box::new(Bond::new(peer, policy)));
+                    let counters = &found.gauge;
+                    let bond = found.bond.get_or_insert_with(|| {
+                        Box::new(Bond::new(peer, policy, Arc::clone(counters)))
+                    });
                     bond.put_path(path, endpoint, role, gauge, now);
                 }
             }
@@ -622,9 +631,10 @@ impl Sender {
 }
 
 impl Peer {
-    fn new(activity: Arc<Activity>) -> Self {
+    fn new(activity: Arc<Activity>, gauge: Arc<BondGauge>) -> Self {
         Self {
             activity,
+            gauge,
             key: None,
             counter: 0,
             endpoint: None,

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use proptest::prelude::*;
-use whalescale_core::wire::frame::{Frame, Malformed, Plaintext, parse};
+use whalescale_core::wire::frame::{Announced, Frame, Malformed, Plaintext, parse};
 
 fn encoded(frame: Frame) -> Vec<u8> {
     let mut out = Vec::new();
@@ -40,7 +40,53 @@ fn any_frame() -> impl Strategy<Value = Frame> {
                 .map(|address| SocketAddr::new(address.ip().to_canonical(), address.port())),
         }
     });
-    prop_oneof![hello, probe, reply]
+    let announced = any::<(SocketAddr, u32)>().prop_map(|(address, link)| Announced {
+        address: SocketAddr::new(address.ip().to_canonical(), address.port()),
+        link,
+    });
+    let announcement = (
+        any::<(u32, bool)>(),
+        prop::collection::vec(announced, 0..=8),
+    );
+    let announcement = announcement.prop_map(|((number, reply), addresses)| Frame::PathAnnounce {
+        number,
+        addresses: addresses.into_iter().collect(),
+        reply,
+    });
+    let bind =
+        any::<(u8, u64, u32, bool)>().prop_map(|(path, token, link, reply)| Frame::PathBind {
+            path,
+            token,
+            link,
+            reply,
+        });
+    prop_oneof![hello, probe, reply, announcement, bind]
+}
+
+#[test]
+fn of_an_announcement_with_too_many_addresses_the_first_eight_are_taken() {
+    let address = [
+        &[0; 10][..],
+        &[255, 255, 192, 0, 2, 1],
+        &[1, 0],
+        &[7, 0, 0, 0],
+    ]
+    .concat();
+    for count in [8_u8, 9, 255] {
+        let body = [&[1, 0, 0, 0, count][..], &address.repeat(count.into())].concat();
+        let length = u16::try_from(body.len()).expect("length").to_le_bytes();
+        let bytes = [&[8, 0][..], &length, &body].concat();
+        let Ok(Plaintext::Frame(Frame::PathAnnounce { addresses, .. })) = parse(&bytes) else {
+            panic!("not read");
+        };
+        assert_eq!(addresses.len(), 8);
+    }
+}
+
+#[test]
+fn an_announcement_shorter_than_it_says_is_refused() {
+    let bytes = [8, 0, 5, 0, 1, 0, 0, 0, 1];
+    assert_eq!(parse(&bytes), Err(Malformed::Length));
 }
 
 #[test]
@@ -129,7 +175,7 @@ fn first_bytes_without_a_meaning_are_refused() {
 proptest! {
     #[test]
     fn any_frame_reads_back_with_any_padding(frame in any_frame(), padding in 0..16_usize) {
-        let mut bytes = encoded(frame);
+        let mut bytes = encoded(frame.clone());
         bytes.resize(bytes.len() + padding, 0);
         prop_assert_eq!(parse(&bytes), Ok(Plaintext::Frame(frame)));
     }

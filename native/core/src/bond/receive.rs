@@ -1,8 +1,11 @@
 //! The receiving half of a bond: note arrivals, restore the order, report back (design, section 5).
 
+use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
-use crate::handoff::{Endpoint, PathId};
+use crate::handoff::{BondGauge, Endpoint, PathId};
 use crate::time::Instant;
 
 use super::arrivals::Arrivals;
@@ -12,6 +15,9 @@ use super::shim::Shim;
 /// Numbers that a path can have.
 const PATHS: usize = 16;
 
+/// A feedback waits for its turn at both ends before the repair leaves.
+const REPAIR_SLACK: Duration = Duration::from_millis(10);
+
 /// What one peer sends over several paths.
 pub(crate) struct Inbound {
     arrivals: Arrivals,
@@ -19,6 +25,7 @@ pub(crate) struct Inbound {
     endpoints: [Option<Endpoint>; PATHS],
     /// Whether anything bonded has arrived since the start, or a restart of the peer.
     begun: bool,
+    gauge: Option<Arc<BondGauge>>,
 }
 
 impl Inbound {
@@ -29,6 +36,7 @@ impl Inbound {
             order: Reorder::sharing(Depth::Auto, budget),
             endpoints: [None; PATHS],
             begun: false,
+            gauge: None,
         }
     }
 
@@ -96,10 +104,27 @@ impl Inbound {
         }
     }
 
-    /// The round trip of the peer, for the pace of feedback and the patience with gaps.
-    pub(crate) fn set_rtt(&mut self, best: Duration, slowest: Duration) {
-        self.arrivals.set_rtt(best);
-        self.order.set_repair_time(slowest + best);
+    /// Where the send machine leaves the round trips, and people look for the counters.
+    pub(crate) fn set_gauge(&mut self, gauge: Arc<BondGauge>) {
+        self.gauge = Some(gauge);
+    }
+
+    /// Takes the round trips, for the pace of feedback and the patience with gaps; writes the counters.
+    fn exchange(&mut self) {
+        let Some(gauge) = &self.gauge else { return };
+        let rtt = |micros: &AtomicU32| Duration::from_micros(micros.load(Relaxed).into());
+        let (best, slowest) = (rtt(&gauge.best_rtt_us), rtt(&gauge.slowest_rtt_us));
+        if !best.is_zero() {
+            self.arrivals.set_rtt(best);
+            self.order
+                .set_repair_time(best.max(slowest / 2) + REPAIR_SLACK);
+        }
+        let order = self.order.stats();
+        gauge.reorder_held.store(order.held, Relaxed);
+        gauge
+            .reorder_timeouts
+            .store(order.released_timeout, Relaxed);
+        gauge.late.store(order.late, Relaxed);
     }
 
     /// When [`Self::expire`] or [`Self::feedback`] is due.
@@ -118,6 +143,7 @@ impl Inbound {
     /// The feedback frame that is due, and whether it should go on every path.
     pub(crate) fn feedback(&mut self, now: Instant) -> Option<(Vec<u8>, bool)> {
         self.arrivals.next_feedback().filter(|due| *due <= now)?;
+        self.exchange();
         let feedback = self.arrivals.feedback(now);
         Some((feedback.frame(), self.arrivals.has_gaps()))
     }

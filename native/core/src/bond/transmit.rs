@@ -14,7 +14,7 @@ use crate::aead::{HEADER_LEN, TAG_LEN};
 use crate::constants::protocol;
 use crate::drops::{DropCounters, DropReason};
 use crate::handoff::{
-    Endpoint, FromSender, PathGauge, PathHealth, PathId, PathRole, PeerIndex, SendKey,
+    BondGauge, Endpoint, FromSender, PathGauge, PathHealth, PathId, PathRole, PeerIndex, SendKey,
 };
 use crate::sender::{SendError, Transmit};
 use crate::time::Instant;
@@ -84,11 +84,11 @@ pub(crate) struct Bond {
     last_several: Option<Instant>,
     last_feedback: Option<u32>,
     gauges_at: Instant,
-    repaired: u64,
+    gauge: Arc<BondGauge>,
 }
 
 impl Bond {
-    pub(crate) fn new(peer: PeerIndex, policy: Policy) -> Self {
+    pub(crate) fn new(peer: PeerIndex, policy: Policy, gauge: Arc<BondGauge>) -> Self {
         Self {
             peer,
             paths: Vec::new(),
@@ -104,7 +104,7 @@ impl Bond {
             last_several: None,
             last_feedback: None,
             gauges_at: Instant::default(),
-            repaired: 0,
+            gauge,
         }
     }
 
@@ -352,6 +352,7 @@ impl Bond {
             path.gauge
                 .sent_bytes
                 .fetch_add(packet.bytes.len() as u64, Relaxed);
+            self.gauge.duplicates.fetch_add(1, Relaxed);
             // A copy that does not go out is what the original is there for.
             let _ = transmit(self.peer, path.endpoint, &packet.bytes, emit);
         }
@@ -390,7 +391,7 @@ impl Bond {
             let sent = transmit(self.peer, endpoint, datagram, emit);
             if let Some(path) = self.paths.get_mut(place).filter(|_| sent.is_ok()) {
                 path.model.charge(now, bytes);
-                self.repaired += 1;
+                self.gauge.repaired.fetch_add(1, Relaxed);
             }
         }
     }
@@ -481,6 +482,12 @@ impl Bond {
             .filter(|path| path.may_carry())
             .map(|path| path.model.rate())
             .sum();
+        let used = self.paths.iter().filter(|path| path.may_carry());
+        let rtts = used.filter_map(|path| path.model.rtt());
+        self.gauge
+            .best_rtt_us
+            .store(micros(rtts.clone().min()), Relaxed);
+        self.gauge.slowest_rtt_us.store(micros(rtts.max()), Relaxed);
         for path in &self.paths {
             let gauge = &path.gauge;
             let share = if path.may_carry() {

@@ -1,31 +1,26 @@
-//! Control frames inside a session: HELLO, path probes, pings (design, section 4).
+//! Control frames inside a session: HELLO, probes, pings (design, section 4).
 
 use std::time::Duration;
 
 use arrayvec::ArrayVec;
 
+use crate::bond::shim::SHIM_LEN;
 use crate::constants::limits;
-use crate::handoff::{Endpoint, PeerIndex, ToSender};
+use crate::handoff::{Endpoint, PathId, PeerIndex, ToReceiver, ToSender};
 use crate::identity::PublicKey;
-use crate::pmtu::Step;
 use crate::time::{Instant, Now};
 use crate::wire::frame::{self, Frame, Plaintext};
 
 use super::peer::Peer;
+use super::repeat::Repeat;
 use super::{CommandError, Control, Event, Output};
 
 /// Version of the protocol that HELLO announces.
 const VERSION: u16 = 1;
-/// The first repetition of an unanswered HELLO, doubled each time.
-const HELLO_INTERVAL: Duration = Duration::from_millis(250);
-/// HELLO is not repeated less often than this.
-const HELLO_INTERVAL_MAX: Duration = Duration::from_secs(5);
-/// Probes under way to one peer: a few pings, a challenge, a size.
-const PROBES: usize = 16;
-/// The path counts as alive for the MTU search if it brought anything within this span.
-const ALIVE: Duration = Duration::from_secs(2);
-/// There is traffic worth confirming the MTU for if data was sent within this span.
-const BUSY: Duration = Duration::from_secs(30);
+/// Pings and sizes under way to one peer: two for each path, and as many pings.
+const PROBES: usize = 3 * limits::PATHS;
+/// What bonding takes of a packet's room.
+pub(super) const SHIM: u16 = SHIM_LEN as u16;
 
 /// Where and how a frame arrived.
 #[derive(Clone, Copy)]
@@ -40,32 +35,34 @@ pub(super) struct Arrival {
 /// Our HELLO under the current keypair, and what the other end's said.
 #[derive(Default)]
 pub(super) struct Hello {
-    repeat_at: Option<Instant>,
-    interval: Duration,
+    repeat: Repeat,
     peer_instance: Option<u64>,
 }
 
 impl Hello {
     pub(super) fn next_deadline(&self) -> Option<Instant> {
-        self.repeat_at
+        self.repeat.at()
+    }
+
+    /// Whether the other end ever said hello.
+    pub(super) fn is_answered(&self) -> bool {
+        self.peer_instance.is_some()
     }
 
     /// It was answered, or its session is over.
     pub(super) fn stop(&mut self) {
-        self.repeat_at = None;
+        self.repeat = Repeat::default();
     }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Purpose {
+pub(super) enum Purpose {
     /// Somebody asked for the round trip, with this token.
     Ping(u32),
-    /// The peer is at this address if the reply comes from there.
-    Challenge(Endpoint),
-    /// The path carries inner packets of this size if there is a reply.
-    Mtu(u16),
-    /// The path carries anything at all if there is a reply.
-    Liveness,
+    /// The path to there carries inner packets of this size if there is a reply.
+    Mtu(Endpoint, u16),
+    /// The path to there carries anything at all if there is a reply.
+    Liveness(Endpoint),
 }
 
 struct Probe {
@@ -160,7 +157,7 @@ impl Control {
             })
             .collect();
         for token in tokens {
-            self.probe(index, Purpose::Ping(token), None, now);
+            self.probe(index, Purpose::Ping(token), now);
         }
     }
 
@@ -173,14 +170,8 @@ impl Control {
         }
     }
 
-    /// Sends a probe, to `endpoint` or the peer's current one.
-    fn probe(
-        &mut self,
-        index: PeerIndex,
-        purpose: Purpose,
-        endpoint: Option<Endpoint>,
-        now: Instant,
-    ) {
+    /// Sends a probe on the path in question, or to the peer's current address.
+    pub(super) fn probe(&mut self, index: PeerIndex, purpose: Purpose, now: Instant) {
         let mut token = [0; 8];
         self.settings.entropy.fill(&mut token);
         let token = u64::from_le_bytes(token);
@@ -192,15 +183,22 @@ impl Control {
             purpose,
             sent: now,
         });
-        let size = match purpose {
-            Purpose::Mtu(size) => size,
-            _ => 0,
+        let (endpoint, size) = match purpose {
+            // Bonded data has its shim in front of the inner packet.
+            Purpose::Mtu(endpoint, size) => (Some(endpoint), size.saturating_add(SHIM)),
+            Purpose::Liveness(endpoint) => (Some(endpoint), 0),
+            Purpose::Ping(_) => (None, 0),
         };
         self.send_frame(index, endpoint, &Frame::PathProbe { token, size });
     }
 
     /// Queues a frame; a stock peer never gets one, whatever led here.
-    fn send_frame(&mut self, peer: PeerIndex, endpoint: Option<Endpoint>, frame: &Frame) {
+    pub(super) fn send_frame(
+        &mut self,
+        peer: PeerIndex,
+        endpoint: Option<Endpoint>,
+        frame: &Frame,
+    ) {
         if !self.peers.get(&peer).is_some_and(Peer::speaks_frames) {
             return;
         }
@@ -222,7 +220,7 @@ impl Control {
         else {
             return;
         };
-        peer.hello.interval = HELLO_INTERVAL;
+        peer.hello.repeat = Repeat::starting(now);
         self.repeat_hello(index, now);
     }
 
@@ -230,9 +228,9 @@ impl Control {
         let Some(peer) = self.peers.get_mut(&index) else {
             return;
         };
-        peer.hello.repeat_at = Some(now + peer.hello.interval);
-        peer.hello.interval = (peer.hello.interval * 2).min(HELLO_INTERVAL_MAX);
-        self.send_hello(index, false);
+        if peer.hello.repeat.take(now) {
+            self.send_hello(index, false);
+        }
     }
 
     fn send_hello(&mut self, index: PeerIndex, reply: bool) {
@@ -266,7 +264,10 @@ impl Control {
                 instance,
                 reply,
                 ..
-            } => self.handle_hello(index, arrival, node_id, instance, reply),
+            } => {
+                self.handle_hello(index, arrival, node_id, instance, reply);
+                self.greet(index, now);
+            }
             Frame::PathProbe { token, .. } => {
                 let received = u16::try_from(arrival.datagram).unwrap_or(u16::MAX);
                 let reply = Frame::PathProbeReply {
@@ -278,6 +279,27 @@ impl Control {
             }
             Frame::PathProbeReply { token, .. } => {
                 self.handle_probe_reply(index, arrival.from, token, now)
+            }
+            Frame::PathAnnounce {
+                number,
+                addresses,
+                reply,
+            } => self.handle_announcement(index, arrival.from, number, addresses, reply, now),
+            Frame::PathBind {
+                reply: true,
+                path,
+                token,
+                ..
+            } => {
+                if let Some(peer) = self.peers.get_mut(&index) {
+                    peer.paths.bound(PathId(path), token);
+                }
+                self.settle(index, now);
+            }
+            Frame::PathBind {
+                path, token, link, ..
+            } => {
+                self.handle_bind(index, arrival.from, path, token, link, now);
             }
         }
     }
@@ -306,6 +328,9 @@ impl Control {
         }
         let key = peer.config.public_key;
         if restarted {
+            peer.paths.peer_restarted();
+            self.outputs
+                .push_back(Output::Receiver(ToReceiver::Restarted(index)));
             self.outputs
                 .push_back(Output::Event(Event::Restarted { peer: key }));
         }
@@ -315,6 +340,9 @@ impl Control {
     }
 
     fn handle_probe_reply(&mut self, index: PeerIndex, from: Endpoint, token: u64, now: Instant) {
+        if self.path_answered(index, from, token, now) {
+            return;
+        }
         let Some(peer) = self.peers.get_mut(&index) else {
             return;
         };
@@ -322,20 +350,16 @@ impl Control {
             return;
         };
         let rtt = now - probe.sent;
-        if !matches!(probe.purpose, Purpose::Mtu(_)) {
-            peer.note_rtt(rtt);
-        }
         match probe.purpose {
             Purpose::Ping(token) => self.finish_ping(index, token, from, rtt),
-            Purpose::Challenge(endpoint) if endpoint == from => self.set_endpoint(index, endpoint),
-            Purpose::Mtu(size) if peer.endpoint == Some(from) => {
-                let before = peer.pmtu.current();
-                peer.pmtu.confirmed(size, now);
-                if peer.pmtu.current() != before {
-                    self.publish_endpoint(index);
+            Purpose::Mtu(endpoint, size) if endpoint == from => {
+                if let Some(path) = peer.paths.get_mut(from) {
+                    path.pmtu.confirmed(size, now);
                 }
+                self.settle(index, now);
             }
-            Purpose::Challenge(_) | Purpose::Mtu(_) | Purpose::Liveness => {}
+            Purpose::Liveness(endpoint) if endpoint == from => peer.note_rtt(from, rtt),
+            Purpose::Mtu(..) | Purpose::Liveness(_) => {}
         }
     }
 
@@ -358,85 +382,5 @@ impl Control {
             remote: from.remote,
         };
         self.outputs.push_back(Output::Event(event));
-    }
-
-    /// A newer packet came from elsewhere. A stock peer roams at once (whitepaper, section 2.1); a
-    /// Whalescale peer must first answer a challenge there (design, section 4, Moving).
-    pub(super) fn moved(&mut self, index: PeerIndex, from: Endpoint, now: Instant) {
-        let Some(peer) = self.peers.get_mut(&index) else {
-            return;
-        };
-        if peer.endpoint == Some(from) {
-            return;
-        }
-        if peer.speaks_frames() && peer.endpoint.is_some() {
-            self.probe(index, Purpose::Challenge(from), Some(from), now);
-        } else {
-            self.set_endpoint(index, from);
-        }
-    }
-
-    /// Goes on with the search for the path's MTU.
-    pub(super) fn probe_path(&mut self, index: PeerIndex, now: Instant) {
-        let Some(peer) = self.peers.get_mut(&index) else {
-            return;
-        };
-        let within = |at: Option<Instant>, span| at.is_some_and(|at| now - at < span);
-        let alive = within(peer.activity.last_received(), ALIVE);
-        let busy = within(peer.activity.last_data_sent(), BUSY);
-        let before = peer.pmtu.current();
-        let step = peer.pmtu.poll(now, alive, busy);
-        if peer.pmtu.current() != before {
-            self.publish_endpoint(index);
-        }
-        self.take_step(index, step, now);
-    }
-
-    /// The local link refused a datagram of this length on the peer's path.
-    pub(super) fn path_refused(
-        &mut self,
-        index: PeerIndex,
-        endpoint: Endpoint,
-        datagram: usize,
-        now: Instant,
-    ) {
-        let Some(peer) = self
-            .peers
-            .get_mut(&index)
-            .filter(|peer| peer.endpoint == Some(endpoint))
-        else {
-            return;
-        };
-        let overhead = crate::aead::HEADER_LEN + crate::aead::TAG_LEN;
-        let Ok(size) = u16::try_from(datagram.saturating_sub(overhead)) else {
-            return;
-        };
-        let before = peer.pmtu.current();
-        let step = peer.pmtu.refused(size, now);
-        if peer.pmtu.current() != before {
-            self.publish_endpoint(index);
-        }
-        self.take_step(index, step, now);
-    }
-
-    fn take_step(&mut self, index: PeerIndex, step: Option<Step>, now: Instant) {
-        match step {
-            Some(Step::Probe(size)) => {
-                // A small one beside it tells a path that is too narrow from one that is dead.
-                self.probe(index, Purpose::Liveness, None, now);
-                self.probe(index, Purpose::Mtu(size), None, now);
-            }
-            Some(Step::TooSmall) => {
-                let Some(peer) = self.peers.get(&index) else {
-                    return;
-                };
-                let event = Event::PathTooSmall {
-                    peer: peer.config.public_key,
-                    inner_mtu: peer.pmtu.current(),
-                };
-                self.outputs.push_back(Output::Event(event));
-            }
-            None => {}
-        }
     }
 }

@@ -121,13 +121,29 @@ impl Control {
         true
     }
 
-    /// Retries rotate: the current address, then the configured ones.
+    /// Retries rotate: the current address, other known paths, then the configured ones.
     fn next_endpoint(&self, index: PeerIndex, attempts: usize) -> Option<Endpoint> {
         let peer = self.peers.get(&index)?;
+        let known = peer.paths.iter().filter(|path| path.probing.validated);
+        let known = known.map(|path| path.endpoint);
         let configured = peer.config.endpoints.iter().take(limits::ENDPOINTS);
-        let configured = configured.filter_map(|remote| self.endpoint_to(*remote));
-        let others = configured.filter(|endpoint| peer.endpoint != Some(*endpoint));
-        let candidates: Vec<Endpoint> = peer.endpoint.into_iter().chain(others).collect();
+        let best = configured
+            .clone()
+            .filter_map(|remote| self.endpoint_to(*remote));
+        // Other sockets have their turn when each address had its own.
+        let rest = configured.flat_map(|remote| self.endpoints_to(*remote).skip(1));
+        let mut candidates: Vec<Endpoint> = Vec::new();
+        for endpoint in peer
+            .endpoint
+            .into_iter()
+            .chain(known)
+            .chain(best)
+            .chain(rest)
+        {
+            if !candidates.contains(&endpoint) && candidates.len() < limits::PATHS {
+                candidates.push(endpoint);
+            }
+        }
         let place = attempts.checked_rem(candidates.len())?;
         candidates.get(place).copied()
     }
@@ -232,7 +248,7 @@ impl Control {
             self.release_index(replaced.local);
         }
         if takes_address {
-            self.set_endpoint(index, from);
+            self.set_endpoint(index, from, now);
         }
         self.send_handshake(from, &response);
         Ok(())
@@ -259,7 +275,6 @@ impl Control {
         let asked = pending.to;
         peer.pending = None;
         peer.handshake_took = Some(took);
-        peer.note_rtt(took);
         peer.activity.note_handshake_received(now);
         let keypair = Keypair {
             local: given,
@@ -271,7 +286,10 @@ impl Control {
             self.retire(index, superseded);
         }
         if from == asked {
-            self.set_endpoint(index, from);
+            self.set_endpoint(index, from, now);
+            if let Some(peer) = self.peers.get_mut(&index) {
+                peer.note_rtt(from, took);
+            }
         }
         self.open_with(index, given, &keys, true, now);
         self.seal_with(index, self.settings.backend.key(&keys.send), true);
@@ -349,6 +367,7 @@ impl Control {
             index: local,
             peer: index,
             activity: Arc::clone(&peer.activity),
+            bond: Arc::clone(&peer.bond),
             created: now,
             initiator,
             frames: peer.speaks_frames(),

@@ -7,17 +7,21 @@
 //!
 //! - [`handshakes`](self) (`handshakes.rs`): initiating, responding, cookies;
 //! - `timers.rs`: WireGuard's timers, and when to look again;
-//! - `frames.rs`: HELLO, probes, pings;
+//! - `frames.rs`: HELLO, probes, pings; `repeat.rs`: until they are answered;
+//! - `paths/`: the paths to one peer, as values; `links.rs`: what is done about them;
 //! - `peer.rs`: what is known of one peer; `status.rs`: what people see of it.
 
 mod frames;
 mod handshakes;
+mod links;
+mod paths;
 mod peer;
+mod repeat;
 mod status;
 mod timers;
 
 use std::collections::{BTreeMap, VecDeque};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -33,10 +37,11 @@ use crate::handshake::mac::CookieChecker;
 use crate::handshake::tai64n::Tai64n;
 use crate::identity::{NodeId, PresharedKey, PublicKey, Secret};
 use crate::routes::{IpPrefix, Overlap, Routes};
-use crate::time::Now;
+use crate::time::{Instant, Now};
+use crate::wire::frame::Announcement;
 
 pub use peer::PeerState;
-pub use status::{PathStatus, PeerStatus};
+pub use status::{BondStatus, PathState, PathStatus, PeerStatus};
 
 use frames::Pings;
 use handshakes::Load;
@@ -96,12 +101,37 @@ pub enum Command {
 }
 
 /// One of the node's UDP sockets.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LocalSocket {
     /// The addon's number for it.
     pub id: SocketId,
     /// Its address; the family decides which remotes it reaches.
     pub local: SocketAddr,
+    /// The interface that it is bound to.
+    pub interface: Option<Arc<str>>,
+    /// The number of that interface's link, 0 without one.
+    pub link: u32,
+    /// The interface's addresses of the family, to be announced.
+    pub addresses: Vec<IpAddr>,
+    /// What the routing table leads through the interface; more may be reached by trying.
+    pub routes: Vec<IpPrefix>,
+    /// Whether traffic on it costs money.
+    pub metered: bool,
+}
+
+impl LocalSocket {
+    /// A socket that is bound to no interface.
+    pub fn unbound(id: SocketId, local: SocketAddr) -> Self {
+        Self {
+            id,
+            local,
+            interface: None,
+            link: 0,
+            addresses: Vec::new(),
+            routes: Vec::new(),
+            metered: false,
+        }
+    }
 }
 
 /// Why a command was refused.
@@ -172,6 +202,9 @@ pub struct Control {
     /// Whose the receiver indices are that we gave out, for handshakes and keypairs.
     indices: BTreeMap<u32, PeerIndex>,
     sockets: Vec<LocalSocket>,
+    /// What peers are told of our addresses, and how often that has changed.
+    announcement: Announcement,
+    announcement_number: u32,
     cookies: CookieChecker,
     limiter: RateLimiter,
     load: Load,
@@ -200,6 +233,8 @@ impl Control {
             by_key: BTreeMap::new(),
             indices: BTreeMap::new(),
             sockets: Vec::new(),
+            announcement: Announcement::new(),
+            announcement_number: 0,
             outputs: VecDeque::new(),
         }
     }
@@ -220,7 +255,7 @@ impl Control {
     /// The command was refused and changed nothing.
     pub fn handle_command(&mut self, command: Command, now: Now) -> Result<(), CommandError> {
         match command {
-            Command::Sockets(sockets) => self.sockets = sockets,
+            Command::Sockets(sockets) => self.set_sockets(sockets, now.instant),
             Command::Peer(config) => self.put_peer(*config, now)?,
             Command::RemovePeer(key) => self.remove_peer(&key)?,
             Command::Ping { peer, token } => self.ping(&peer, token, now)?,
@@ -232,7 +267,9 @@ impl Control {
     pub fn handle_sender(&mut self, report: FromSender, now: Now) {
         match report {
             FromSender::NeedKey(peer) | FromSender::KeyAged(peer) => self.initiate(peer, now),
-            FromSender::PathHealth { .. } => {}
+            FromSender::PathHealth { peer, path, health } => {
+                self.path_judged(peer, path, health, now.instant);
+            }
             FromSender::TooBig {
                 peer,
                 endpoint,
@@ -261,6 +298,7 @@ impl Control {
                     datagram,
                 };
                 self.handle_frame(peer, arrival, &plaintext, now.instant);
+                self.poll_paths(peer, now.instant);
             }
         }
     }
@@ -278,13 +316,14 @@ impl Control {
         {
             let index = peer.index;
             peer.reconfigure(config, self.settings.inner_mtu);
-            self.publish_endpoint(index);
+            self.refresh(index, now.instant);
         } else {
             let index = self.free_index().ok_or(CommandError::TooManyPeers)?;
             let peer = Peer::new(index, config, self.settings.inner_mtu);
             self.outputs.push_back(Output::Sender(ToSender::Peer {
                 peer: index,
                 activity: Arc::clone(&peer.activity),
+                bond: Arc::clone(&peer.bond),
             }));
             self.by_key.insert(key, index);
             self.peers.insert(index, peer);
@@ -356,7 +395,7 @@ impl Control {
 
     /// The device's MTU is the largest that any peer takes; a peer that takes less answers for itself.
     fn publish_inner_mtu(&mut self) {
-        let largest = self.peers.values().map(|peer| peer.pmtu.current()).max();
+        let largest = self.peers.values().map(Peer::inner_mtu).max();
         let inner_mtu = self
             .settings
             .inner_mtu
@@ -369,27 +408,37 @@ impl Control {
         }
     }
 
-    /// Sends the peer's packets to `endpoint` from now on.
-    fn set_endpoint(&mut self, index: PeerIndex, endpoint: Endpoint) {
+    /// Sends the peer's packets to `endpoint` from now on: the peer is known to be there.
+    fn set_endpoint(&mut self, index: PeerIndex, endpoint: Endpoint, now: Instant) {
         let Some(peer) = self.peers.get_mut(&index) else {
             return;
         };
-        if peer.endpoint == Some(endpoint) {
+        if peer.endpoint == Some(endpoint) && peer.paths.get(endpoint).is_some() {
             return;
         }
+        if !peer.speaks_frames() {
+            peer.paths.clear();
+        }
         peer.endpoint = Some(endpoint);
-        peer.pmtu.restart();
-        self.publish_endpoint(index);
+        if let Some(path) = peer.paths.ensure(endpoint, &self.sockets, true, now) {
+            path.probing.trust(now);
+        }
+        self.settle(index, now);
     }
 
+    /// Tells the packet machines the peer's current address and inner MTU, if they do not know.
     fn publish_endpoint(&mut self, index: PeerIndex) {
-        let Some(peer) = self.peers.get(&index) else {
+        let Some(peer) = self.peers.get_mut(&index) else {
             return;
         };
         let Some(endpoint) = peer.endpoint else {
             return;
         };
-        let inner_mtu = peer.pmtu.current();
+        let inner_mtu = peer.inner_mtu();
+        let before = peer.published.replace((endpoint, inner_mtu));
+        if before == Some((endpoint, inner_mtu)) {
+            return;
+        }
         self.outputs.push_back(Output::Sender(ToSender::Endpoint {
             peer: index,
             endpoint,
@@ -442,18 +491,6 @@ impl Control {
             .iter()
             .find(|known| known.id == socket)
             .map(|known| known.local)
-    }
-
-    /// The way to `remote`: the first socket of its family.
-    fn endpoint_to(&self, remote: SocketAddr) -> Option<Endpoint> {
-        let socket = self
-            .sockets
-            .iter()
-            .find(|socket| socket.local.is_ipv4() == remote.is_ipv4())?;
-        Some(Endpoint {
-            socket: socket.id,
-            remote,
-        })
     }
 }
 

@@ -9,16 +9,18 @@ use crate::activity::Activity;
 use crate::aead::AeadKey;
 use crate::constants::limits;
 use crate::constants::protocol;
-use crate::handoff::{Endpoint, PeerIndex};
+use crate::handoff::{BondGauge, Endpoint, PeerIndex};
 use crate::handshake::mac::MacSigner;
 use crate::handshake::noise::Initiator;
 use crate::handshake::tai64n::Tai64n;
 use crate::identity::PublicKey;
-use crate::pmtu::PathMtu;
+use crate::pmtu::Sizing;
 use crate::time::Instant;
 
 use super::PeerConfig;
 use super::frames::{Hello, Probes};
+use super::paths::Paths;
+use super::repeat::Repeat;
 
 /// How a peer stands, as people see it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -149,9 +151,13 @@ pub(super) struct Peer {
     pub index: PeerIndex,
     pub config: PeerConfig,
     pub activity: Arc<Activity>,
+    pub bond: Arc<BondGauge>,
     pub signers: Signers,
     pub state: PeerState,
+    /// Where handshakes, frames and bare data go.
     pub endpoint: Option<Endpoint>,
+    /// What the packet machines were last told of it.
+    pub published: Option<(Endpoint, u16)>,
     pub pending: Option<Pending>,
     pub previous: Previous,
     pub current: Option<Keypair>,
@@ -164,10 +170,11 @@ pub(super) struct Peer {
     pub keepalive_queued: Option<Instant>,
     /// How long the last handshake of ours took.
     pub handshake_took: Option<Duration>,
-    pub rtt: Option<Duration>,
     pub hello: Hello,
     pub probes: Probes,
-    pub pmtu: PathMtu,
+    pub paths: Paths,
+    /// Our announcement, until it is answered.
+    pub announce: Repeat,
 }
 
 impl Peer {
@@ -176,9 +183,11 @@ impl Peer {
         Self {
             index,
             activity: Arc::new(Activity::default()),
+            bond: Arc::default(),
             signers: Signers::new(config.public_key),
             state: PeerState::Idle,
             endpoint: None,
+            published: None,
             pending: None,
             previous: Previous::default(),
             current: None,
@@ -188,10 +197,10 @@ impl Peer {
             initiation_sent: None,
             keepalive_queued: None,
             handshake_took: None,
-            rtt: None,
             hello: Hello::default(),
             probes: Probes::default(),
-            pmtu: path_mtu(inner_mtu, stock),
+            paths: Paths::new(sizing(inner_mtu, stock)),
+            announce: Repeat::default(),
             config,
         }
     }
@@ -201,7 +210,7 @@ impl Peer {
         if self.config.node_id != config.node_id {
             self.hello = Hello::default();
             self.probes = Probes::default();
-            self.pmtu = path_mtu(inner_mtu, config.node_id.is_none());
+            self.paths = Paths::new(sizing(inner_mtu, config.node_id.is_none()));
         }
         if self.config.endpoints != config.endpoints && self.current.is_none() {
             self.endpoint = None;
@@ -225,20 +234,24 @@ impl Peer {
         twins.chain([current]).any(|keypair| keypair.local == local)
     }
 
-    /// Notes a measured round trip, smoothed as TCP does (RFC 6298, section 2).
-    pub(super) fn note_rtt(&mut self, sample: Duration) {
-        self.rtt = Some(
-            self.rtt
-                .map_or(sample, |smoothed| (smoothed * 7 + sample) / 8),
-        );
+    /// Notes a round trip on the path to `endpoint`.
+    pub(super) fn note_rtt(&mut self, endpoint: Endpoint, sample: Duration) {
+        if let Some(path) = self.paths.get_mut(endpoint) {
+            path.probing.note_round_trip(sample);
+        }
+    }
+
+    /// The largest inner packet that the peer may be sent.
+    pub(super) fn inner_mtu(&self) -> u16 {
+        self.paths.inner_mtu(self.endpoint)
     }
 }
 
 /// Stock peers answer no probes, so nothing can be discovered.
-fn path_mtu(inner_mtu: Option<u16>, stock: bool) -> PathMtu {
+fn sizing(inner_mtu: Option<u16>, stock: bool) -> Sizing {
     match inner_mtu {
-        Some(size) => PathMtu::fixed(size),
-        None if stock => PathMtu::assumed(),
-        None => PathMtu::auto(),
+        Some(size) => Sizing::Fixed(size),
+        None if stock => Sizing::Assumed,
+        None => Sizing::Auto,
     }
 }

@@ -27,11 +27,15 @@ enum Due {
     Expiry,
     /// HELLO had no answer.
     Hello,
-    /// The search for the path's MTU goes on.
+    /// The search for a path's MTU goes on.
     PathMtu,
+    /// Our announcement had no answer.
+    Announce,
+    /// A path is to be probed, or its probe was lost.
+    Paths,
 }
 
-const ALL: [Due; 7] = [
+const ALL: [Due; 9] = [
     Due::Retry,
     Due::Keepalive,
     Due::Renewal,
@@ -39,6 +43,8 @@ const ALL: [Due; 7] = [
     Due::Expiry,
     Due::Hello,
     Due::PathMtu,
+    Due::Announce,
+    Due::Paths,
 ];
 
 impl Control {
@@ -83,7 +89,9 @@ impl Control {
             Due::PersistentKeepalive => self.keep_alive(index, now),
             Due::Expiry => self.expire_keys(index, now.instant),
             Due::Hello => self.repeat_hello(index, now.instant),
-            Due::PathMtu => self.probe_path(index, now.instant),
+            Due::PathMtu => self.search_mtu(index, now.instant),
+            Due::Announce => self.send_announcement(index, now.instant),
+            Due::Paths => self.poll_paths(index, now.instant),
         }
     }
 
@@ -239,10 +247,20 @@ impl Peer {
                 .hello
                 .next_deadline()
                 .filter(|_| self.current.is_some()),
-            Due::PathMtu => self
-                .pmtu
+            Due::PathMtu => {
+                let validated = self.paths.iter().filter(|path| path.probing.validated);
+                let deadlines = validated.filter_map(|path| path.pmtu.next_deadline());
+                deadlines.min().filter(|_| self.may_send_frames())
+            }
+            Due::Announce => self.announce.at().filter(|_| self.may_send_frames()),
+            Due::Paths => self
+                .paths
                 .next_deadline()
-                .filter(|_| self.current.is_some() && self.speaks_frames()),
+                .filter(|_| self.may_send_frames()),
         }
+    }
+
+    fn may_send_frames(&self) -> bool {
+        self.current.is_some() && self.speaks_frames()
     }
 }

@@ -7,6 +7,10 @@
 
 use std::net::SocketAddr;
 
+use arrayvec::ArrayVec;
+
+use crate::constants::limits;
+
 use super::datagram::{decode_address, encode_address};
 
 pub use super::datagram::Malformed;
@@ -17,7 +21,12 @@ pub const HELLO: u8 = 0x01;
 pub const PATH_PROBE: u8 = 0x02;
 /// Type of [`Frame::PathProbeReply`].
 pub const PATH_PROBE_REPLY: u8 = 0x03;
-/// Types measured by the packet path itself: feedback, loss reports, heartbeats. Reserved.
+/// Type of [`Frame::PathAnnounce`].
+pub const PATH_ANNOUNCE: u8 = 0x08;
+/// Type of [`Frame::PathBind`].
+pub const PATH_BIND: u8 = 0x09;
+/// Types of frames about paths, and of those that the packet path itself measures by (feedback, loss
+/// reports).
 pub const NATIVE_TYPES: std::ops::RangeInclusive<u8> = 0x04..=0x0f;
 /// Types whose body is a protobuf message: announcements, gossip, signalling, membership. Reserved.
 pub const MESSAGE_TYPES: std::ops::RangeInclusive<u8> = 0x10..=0x3f;
@@ -31,13 +40,25 @@ pub const PATH_PROBE_MIN: u16 = 12;
 
 /// Last type of a control frame, known or not.
 const LAST_CONTROL_TYPE: u8 = 0x3f;
-/// Of [`Frame::Hello`]: it answers the other side's.
+/// Of [`Frame::Hello`], [`Frame::PathAnnounce`] and [`Frame::PathBind`]: it answers the other side's.
 const FLAG_REPLY: u8 = 1;
 /// Of [`Frame::PathProbeReply`]: it carries the observed address.
 const FLAG_OBSERVED: u8 = 1;
 
-/// A control frame.
+/// An address at which a node can be reached, and the link behind it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Announced {
+    /// The address, not validated.
+    pub address: SocketAddr,
+    /// The announcer's number of the link: equal for addresses that share it.
+    pub link: u32,
+}
+
+/// Addresses of one announcement; what exceeds them is ignored.
+pub type Announcement = ArrayVec<Announced, { limits::ENDPOINTS }>;
+
+/// A control frame.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Frame {
     /// Follows every new keypair and is repeated until answered.
     Hello {
@@ -66,10 +87,30 @@ pub enum Frame {
         /// The address that the probe came from.
         observed: Option<SocketAddr>,
     },
+    /// Tells all addresses of the sender's interfaces, in place of those told before.
+    PathAnnounce {
+        /// Grows with each change; the answer repeats it.
+        number: u32,
+        /// The addresses; none in an answer.
+        addresses: Announcement,
+        /// Whether this answers the other side's.
+        reply: bool,
+    },
+    /// Says that what comes on this path is what the sender numbers so.
+    PathBind {
+        /// The sender's number of the path, not validated.
+        path: u8,
+        /// Random; the answer repeats it.
+        token: u64,
+        /// The sender's number of its link, as in an announcement.
+        link: u32,
+        /// Whether this answers the other side's.
+        reply: bool,
+    },
 }
 
 /// The content of one transport datagram.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Plaintext<'a> {
     /// Nothing at all: it keeps the path open.
     Keepalive,
@@ -121,9 +162,33 @@ fn parse_control(plaintext: &[u8]) -> Result<Plaintext<'_>, Malformed> {
                 None
             },
         },
+        PATH_ANNOUNCE => parse_announcement(flags & FLAG_REPLY != 0, &mut body)?,
+        PATH_BIND => Frame::PathBind {
+            path: u8::from_le_bytes(body.take()?),
+            token: u64::from_le_bytes(body.take()?),
+            link: u32::from_le_bytes(body.take()?),
+            reply: flags & FLAG_REPLY != 0,
+        },
         unknown => return Ok(Plaintext::Unknown(unknown)),
     };
     Ok(Plaintext::Frame(frame))
+}
+
+fn parse_announcement(reply: bool, body: &mut Body<'_>) -> Result<Frame, Malformed> {
+    let number = u32::from_le_bytes(body.take()?);
+    let [count] = body.take()?;
+    let mut addresses = Announcement::new();
+    for _ in 0..usize::from(count).min(addresses.capacity()) {
+        addresses.push(Announced {
+            address: decode_address(&body.take()?),
+            link: u32::from_le_bytes(body.take()?),
+        });
+    }
+    Ok(Frame::PathAnnounce {
+        number,
+        addresses,
+        reply,
+    })
 }
 
 /// The part of a body not yet read.
@@ -172,6 +237,32 @@ impl Frame {
                 if let Some(address) = observed {
                     out.extend_from_slice(&encode_address(address));
                 }
+            }
+            Self::PathAnnounce {
+                number,
+                ref addresses,
+                reply,
+            } => {
+                let count = addresses.len() as u8;
+                let flags = u8::from(reply) * FLAG_REPLY;
+                put_header(out, PATH_ANNOUNCE, flags, 5 + 22 * u16::from(count));
+                out.extend_from_slice(&number.to_le_bytes());
+                out.push(count);
+                for announced in addresses {
+                    out.extend_from_slice(&encode_address(announced.address));
+                    out.extend_from_slice(&announced.link.to_le_bytes());
+                }
+            }
+            Self::PathBind {
+                path,
+                token,
+                link,
+                reply,
+            } => {
+                put_header(out, PATH_BIND, u8::from(reply) * FLAG_REPLY, 13);
+                out.push(path);
+                out.extend_from_slice(&token.to_le_bytes());
+                out.extend_from_slice(&link.to_le_bytes());
             }
         }
     }

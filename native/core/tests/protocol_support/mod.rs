@@ -81,6 +81,7 @@ impl Session {
         for update in [
             ToSender::Peer {
                 peer: PEER,
+                bond: Default::default(),
                 activity: Arc::default(),
             },
             ToSender::Routes(Arc::new(Routes::build([everything]).unwrap())),

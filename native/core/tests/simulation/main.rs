@@ -19,6 +19,8 @@ mod hello;
 mod hostile;
 mod loss;
 mod offload;
+mod paths;
+mod paths_hostile;
 mod pmtu;
 mod rekey;
 mod roaming;

@@ -1,6 +1,6 @@
-//! One endpoint: the three machines as the addon would drive them, with one socket.
+//! One endpoint: the three machines as the addon would drive them, with one socket or more.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use whalescale_core::control::{
 };
 use whalescale_core::drops::{DROP_REASONS, DropCounters, DropReason};
 use whalescale_core::entropy::Entropy;
-use whalescale_core::handoff::{Endpoint, SocketId};
+use whalescale_core::handoff::{Endpoint, PathId, PathRole, SocketId, ToReceiver, ToSender};
 use whalescale_core::handshake::mac::MacVerifier;
 use whalescale_core::handshake::tai64n::Tai64n;
 use whalescale_core::identity::{PresharedKey, PublicKey, Secret};
@@ -44,6 +44,7 @@ pub const SOCKET: SocketId = SocketId(0);
 #[derive(Clone)]
 pub struct Sent {
     pub at: Instant,
+    pub from: SocketAddr,
     pub to: SocketAddr,
     pub bytes: Vec<u8>,
 }
@@ -69,6 +70,8 @@ pub struct Node {
     pub setup: Setup,
     pub secret: Secret,
     pub address: SocketAddr,
+    /// Its sockets, each on a link of its own unless a test says otherwise; `address` is the first.
+    pub sockets: Vec<LocalSocket>,
     pub control: Control,
     pub sender: Sender,
     pub receiver: Receiver,
@@ -86,6 +89,11 @@ pub struct Node {
     pub link_mtu: usize,
     /// The peer that the node was last told of, for a restart.
     pub peer: Option<PeerConfig>,
+    /// The paths as the send machine was told, and how often it was told of one.
+    pub paths: BTreeMap<PathId, (Endpoint, PathRole)>,
+    pub path_updates: usize,
+    /// The other end's paths as the receive machine was told.
+    pub bound: BTreeMap<PathId, Endpoint>,
     outbox: VecDeque<Sent>,
 }
 
@@ -109,6 +117,7 @@ impl Node {
             sender: Sender::new(Arc::clone(&drops)),
             receiver: Receiver::new(MacVerifier::new(&secret.public_key()), Arc::clone(&drops)),
             address,
+            sockets: vec![socket(SOCKET, address, 1)],
             secret,
             drops,
             keys,
@@ -119,17 +128,19 @@ impl Node {
             sent: Vec::new(),
             link_mtu: usize::MAX,
             peer: None,
+            paths: BTreeMap::new(),
+            path_updates: 0,
+            bound: BTreeMap::new(),
             outbox: VecDeque::new(),
         };
-        node.command(Command::Sockets(node.sockets()), now);
+        node.command(Command::Sockets(node.sockets.clone()), now);
         node
     }
 
-    pub fn sockets(&self) -> Vec<LocalSocket> {
-        vec![LocalSocket {
-            id: SOCKET,
-            local: self.address,
-        }]
+    /// Replaces the sockets.
+    pub fn set_sockets(&mut self, sockets: Vec<LocalSocket>, now: Now) {
+        self.sockets = sockets;
+        self.command(Command::Sockets(self.sockets.clone()), now);
     }
 
     pub fn command(&mut self, command: Command, now: Now) {
@@ -222,7 +233,13 @@ impl Node {
     }
 
     fn flush(&mut self, now: Now) {
-        let emit = emit(&mut self.outbox, &mut self.sent, self.link_mtu, now.instant);
+        let emit = emit(
+            &mut self.outbox,
+            &mut self.sent,
+            &self.sockets,
+            self.link_mtu,
+            now.instant,
+        );
         self.sender.flush(now.instant, emit);
     }
 
@@ -233,11 +250,34 @@ impl Node {
 
     /// Takes one message of several datagrams, each `stride` long but for the last.
     pub fn receive_joined(&mut self, from: SocketAddr, message: &[u8], stride: usize, now: Now) {
-        let mut arena = message.to_vec();
         let from = Endpoint {
             socket: SOCKET,
             remote: from,
         };
+        self.receive_on(from, message, stride, now);
+    }
+
+    /// Takes one datagram that was sent to `to`; false if no socket is there.
+    pub fn receive_at(
+        &mut self,
+        to: SocketAddr,
+        from: SocketAddr,
+        datagram: &[u8],
+        now: Now,
+    ) -> bool {
+        let socket = self.sockets.iter().find(|socket| socket.local == to);
+        let from = socket.map(|socket| Endpoint {
+            socket: socket.id,
+            remote: from,
+        });
+        if let Some(from) = from {
+            self.receive_on(from, datagram, datagram.len(), now);
+        }
+        from.is_some()
+    }
+
+    fn receive_on(&mut self, from: Endpoint, message: &[u8], stride: usize, now: Now) {
+        let mut arena = message.to_vec();
         let all = 0..arena.len();
         self.receiver
             .handle_message(&mut arena, all, stride, from, now.instant);
@@ -287,8 +327,12 @@ impl Node {
     fn carry_out(&mut self, output: Output, now: Now) {
         match output {
             Output::Send { to, message } => {
+                let Some(from) = local_of(&self.sockets, to.socket) else {
+                    return;
+                };
                 let sent = Sent {
                     at: now.instant,
+                    from,
                     to: to.remote,
                     bytes: message.to_vec(),
                 };
@@ -296,12 +340,42 @@ impl Node {
                 self.outbox.push_back(sent);
             }
             Output::Sender(update) => {
-                let emit = emit(&mut self.outbox, &mut self.sent, self.link_mtu, now.instant);
+                self.note_path(&update);
+                let emit = emit(
+                    &mut self.outbox,
+                    &mut self.sent,
+                    &self.sockets,
+                    self.link_mtu,
+                    now.instant,
+                );
                 self.sender.handle_update(update, now.instant, emit);
                 self.flush(now);
             }
-            Output::Receiver(update) => self.receiver.handle_update(update),
+            Output::Receiver(update) => {
+                if let ToReceiver::Path { path, endpoint, .. } = update {
+                    self.bound.insert(path, endpoint);
+                }
+                self.receiver.handle_update(update);
+            }
             Output::Event(event) => self.events.push(event),
+        }
+    }
+
+    fn note_path(&mut self, update: &ToSender) {
+        match update {
+            ToSender::Path {
+                path,
+                endpoint,
+                role,
+                ..
+            } => {
+                self.path_updates += 1;
+                self.paths.insert(*path, (*endpoint, *role));
+            }
+            ToSender::RemovePath { path, .. } => {
+                self.paths.remove(path);
+            }
+            _ => {}
         }
     }
 
@@ -327,9 +401,24 @@ impl Node {
     }
 }
 
+/// A socket on the link of this number.
+pub fn socket(id: SocketId, local: SocketAddr, link: u32) -> LocalSocket {
+    LocalSocket {
+        link,
+        addresses: vec![local.ip()],
+        ..LocalSocket::unbound(id, local)
+    }
+}
+
+fn local_of(sockets: &[LocalSocket], id: SocketId) -> Option<SocketAddr> {
+    let socket = sockets.iter().find(|socket| socket.id == id);
+    socket.map(|socket| socket.local)
+}
+
 fn emit<'a>(
     outbox: &'a mut VecDeque<Sent>,
     sent: &'a mut Vec<Sent>,
+    sockets: &'a [LocalSocket],
     link_mtu: usize,
     now: Instant,
 ) -> impl FnMut(Transmit<'_>) -> Result<(), SendError> + 'a {
@@ -337,9 +426,11 @@ fn emit<'a>(
         if transmit.stride > link_mtu {
             return Err(SendError::TooBig);
         }
+        let from = local_of(sockets, transmit.endpoint.socket).ok_or(SendError::Failed)?;
         for datagram in transmit.datagrams.chunks(transmit.stride) {
             let one = Sent {
                 at: now,
+                from,
                 to: transmit.endpoint.remote,
                 bytes: datagram.to_vec(),
             };

@@ -114,10 +114,11 @@ impl Pair {
     /// Puts what the nodes sent on the network.
     pub fn flush(&mut self) {
         for node in [&mut self.a, &mut self.b] {
-            let from = node.address;
             for sent in node.take_outbox() {
                 // What the network drops is its business, and in its statistics.
-                let _ = self.network.send(self.nanos, from, sent.to, &sent.bytes);
+                let _ = self
+                    .network
+                    .send(self.nanos, sent.from, sent.to, &sent.bytes);
             }
         }
     }
@@ -153,12 +154,10 @@ impl Pair {
         self.steps += 1;
         let now = self.now();
         while let Some(delivery) = self.network.poll(self.nanos) {
-            let node = if delivery.to == self.a.address {
-                &mut self.a
-            } else {
-                &mut self.b
-            };
-            node.receive(delivery.from, &delivery.bytes, now);
+            let (to, from, bytes) = (delivery.to, delivery.from, &delivery.bytes);
+            // What is on the way to a socket that was closed is lost.
+            let _ =
+                self.a.receive_at(to, from, bytes, now) || self.b.receive_at(to, from, bytes, now);
         }
         for node in [&mut self.a, &mut self.b] {
             // What a timeout sends may be refused at once and give the search its next step.
@@ -216,6 +215,7 @@ fn restart(node: &mut Node, seed: u64, now: Now) {
     };
     let peer = node.peer.clone().expect("a peer");
     let mut fresh = Node::new(node.name, node.address, seed, setup, now);
+    fresh.set_sockets(node.sockets.clone(), now);
     fresh.command(Command::Peer(Box::new(peer)), now);
     std::mem::swap(&mut fresh.delivered, &mut node.delivered);
     std::mem::swap(&mut fresh.delivered_at, &mut node.delivered_at);

@@ -156,7 +156,7 @@ fn a_dead_address_is_left_for_a_configured_one() {
         pair.run_for(secs(1));
     }
     assert_eq!(
-        pair.a.status(pair.now()).path.expect("path").remote,
+        pair.a.status(pair.now()).primary().expect("path").remote,
         elsewhere()
     );
 }
@@ -167,7 +167,8 @@ fn a_move_is_reported_in_the_status_and_not_as_a_restart() {
     pair.network.rebind(pair.a.address, elsewhere());
     pair.a_sends(b"from elsewhere");
     pair.run_for(secs(1));
-    let path = pair.b.status(pair.now()).path.expect("path");
+    let status = pair.b.status(pair.now());
+    let path = status.primary().expect("path");
     assert_eq!(path.remote, elsewhere());
     let restarted = |event: &Event| matches!(event, Event::Restarted { .. });
     assert!(!pair.b.events.iter().any(restarted));

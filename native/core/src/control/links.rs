@@ -1,0 +1,444 @@
+//! Paths as control sees them: sockets that come and go, announcements, bindings, the path MTU, and
+//! what the packet machines are told of all that (design, sections 4 and 5).
+//!
+//! [`Paths`](super::paths::Paths) decides; this carries its decisions out, and keeps one address as the
+//! current one of each peer. A stock peer has that address and nothing else.
+
+use std::time::Duration;
+
+use crate::aead::{HEADER_LEN, TAG_LEN};
+use crate::constants::limits;
+use crate::handoff::{Endpoint, PathHealth, PathId, PeerIndex, ToReceiver, ToSender};
+use crate::pmtu::Step;
+use crate::time::Instant;
+use crate::wire::frame::{Announced, Announcement, Frame};
+
+use super::frames::{Purpose, SHIM};
+use super::paths::{Action, RemoteLink};
+use super::{Control, Event, LocalSocket, Output};
+
+/// The path counts as alive for the MTU search if it brought anything within this span.
+const ALIVE: Duration = Duration::from_secs(2);
+/// There is traffic worth confirming the MTU for if data was sent within this span.
+const BUSY: Duration = Duration::from_secs(30);
+
+impl Control {
+    /// Puts other sockets to use; what went over those that are gone moves at once.
+    pub(super) fn set_sockets(&mut self, sockets: Vec<LocalSocket>, now: Instant) {
+        if sockets == self.sockets {
+            return;
+        }
+        let before = std::mem::replace(&mut self.sockets, sockets);
+        let announcement = announcement(&self.sockets);
+        let news = announcement != self.announcement;
+        if news {
+            self.announcement = announcement;
+            self.announcement_number += 1;
+        }
+        let indices: Vec<PeerIndex> = self.peers.keys().copied().collect();
+        for index in indices {
+            self.move_off(index, &before, now);
+            let Some(peer) = self.peers.get_mut(&index) else {
+                continue;
+            };
+            if !peer.speaks_frames() {
+                continue;
+            }
+            if news && peer.hello.is_answered() {
+                peer.announce = super::repeat::Repeat::starting(now);
+            }
+            peer.paths.hurry(true, now);
+            self.refresh(index, now);
+        }
+    }
+
+    /// The current address goes on through another socket if its own is gone.
+    fn move_off(&mut self, index: PeerIndex, before: &[LocalSocket], now: Instant) {
+        let Some(endpoint) = self.peers.get(&index).and_then(|peer| peer.endpoint) else {
+            return;
+        };
+        let find = |all: &[LocalSocket]| {
+            let mut same = all.iter().filter(|socket| socket.id == endpoint.socket);
+            same.next()
+                .map(|socket| (socket.link, socket.local.is_ipv4()))
+        };
+        if find(&self.sockets) == find(before) && find(before).is_some() {
+            return;
+        }
+        let Some(peer) = self.peers.get_mut(&index) else {
+            return;
+        };
+        peer.paths.remove(endpoint);
+        let next = peer.paths.better_than(None);
+        if let Some(next) = next.filter(|next| self.local_address(next.socket).is_some()) {
+            self.set_endpoint(index, next, now);
+        } else if let Some(next) = self.endpoint_to(endpoint.remote) {
+            self.set_endpoint(index, next, now);
+        }
+    }
+
+    /// Brings the peer's table of paths to the sockets and addresses that are known.
+    pub(super) fn refresh(&mut self, index: PeerIndex, now: Instant) {
+        let Some(peer) = self.peers.get_mut(&index) else {
+            return;
+        };
+        if peer.speaks_frames() && peer.hello.is_answered() {
+            let configured = peer.config.endpoints.iter().copied();
+            let configured: Vec<_> = configured.take(limits::ENDPOINTS).collect();
+            peer.paths.refresh(&self.sockets, &configured, now);
+        }
+        self.settle(index, now);
+    }
+
+    /// Both ends said hello: addresses are told, and bindings that may have been forgotten.
+    pub(super) fn greet(&mut self, index: PeerIndex, now: Instant) {
+        let Some(peer) = self
+            .peers
+            .get_mut(&index)
+            .filter(|peer| peer.hello.is_answered())
+        else {
+            return;
+        };
+        if peer.announce.at().is_none() {
+            peer.announce = super::repeat::Repeat::starting(now);
+        }
+        peer.paths.bind_again(now);
+        self.refresh(index, now);
+    }
+
+    pub(super) fn send_announcement(&mut self, index: PeerIndex, now: Instant) {
+        let due = self
+            .peers
+            .get_mut(&index)
+            .is_some_and(|peer| peer.announce.take(now));
+        if due {
+            let frame = Frame::PathAnnounce {
+                number: self.announcement_number,
+                addresses: self.announcement.clone(),
+                reply: false,
+            };
+            self.send_frame(index, None, &frame);
+        }
+    }
+
+    pub(super) fn handle_announcement(
+        &mut self,
+        index: PeerIndex,
+        from: Endpoint,
+        number: u32,
+        addresses: Announcement,
+        reply: bool,
+        now: Instant,
+    ) {
+        let current = self.announcement_number;
+        let Some(peer) = self.peers.get_mut(&index) else {
+            return;
+        };
+        if reply {
+            if number == current {
+                peer.announce = super::repeat::Repeat::default();
+            }
+            return;
+        }
+        let news = peer.paths.announced(number, addresses);
+        let answer = Frame::PathAnnounce {
+            number,
+            addresses: Announcement::new(),
+            reply: true,
+        };
+        self.send_frame(index, Some(from), &answer);
+        if news {
+            if let Some(peer) = self.peers.get_mut(&index) {
+                peer.paths.hurry(false, now);
+            }
+            self.refresh(index, now);
+        }
+    }
+
+    /// The peer numbers the path that this came by.
+    pub(super) fn handle_bind(
+        &mut self,
+        index: PeerIndex,
+        from: Endpoint,
+        path: u8,
+        token: u64,
+        link: u32,
+        now: Instant,
+    ) {
+        if usize::from(path) >= limits::PATHS {
+            return;
+        }
+        self.outputs.push_back(Output::Receiver(ToReceiver::Path {
+            peer: index,
+            path: PathId(path),
+            endpoint: from,
+        }));
+        let answer = Frame::PathBind {
+            path,
+            token,
+            link,
+            reply: true,
+        };
+        self.send_frame(index, Some(from), &answer);
+        self.heard_from(index, from, now);
+        if let Some(known) = self
+            .peers
+            .get_mut(&index)
+            .and_then(|peer| peer.paths.get_mut(from))
+        {
+            known.remote_link = RemoteLink::Told(link);
+        }
+        self.settle(index, now);
+    }
+
+    /// A frame came from there: an address that was not known is worth a challenge.
+    pub(super) fn heard_from(&mut self, index: PeerIndex, from: Endpoint, now: Instant) {
+        let Some(peer) = self.peers.get_mut(&index) else {
+            return;
+        };
+        let Some(path) = peer.paths.ensure(from, &self.sockets, true, now) else {
+            return;
+        };
+        path.heard = Some(now);
+        if !path.probing.validated {
+            path.probing.heard(now);
+        }
+    }
+
+    /// A newer packet came from elsewhere. A stock peer roams at once (whitepaper, section 2.1); a
+    /// Whalescale peer must first answer a challenge there (design, section 4, Moving).
+    pub(super) fn moved(&mut self, index: PeerIndex, from: Endpoint, now: Instant) {
+        let Some(peer) = self.peers.get_mut(&index) else {
+            return;
+        };
+        if peer.endpoint == Some(from) {
+            return;
+        }
+        if !peer.speaks_frames() || peer.endpoint.is_none() {
+            self.set_endpoint(index, from, now);
+            return;
+        }
+        // The peer may have left the address in use: ask there too.
+        let current = peer
+            .endpoint
+            .and_then(|current| peer.paths.get_mut(current));
+        if let Some(current) = current {
+            current.probing.suspect(now);
+        }
+        self.heard_from(index, from, now);
+        self.poll_paths(index, now);
+    }
+
+    /// Takes a probe reply if it is a path's; it may make the path the peer's current address.
+    pub(super) fn path_answered(
+        &mut self,
+        index: PeerIndex,
+        from: Endpoint,
+        token: u64,
+        now: Instant,
+    ) -> bool {
+        let Some(peer) = self.peers.get_mut(&index) else {
+            return false;
+        };
+        let is_new = peer
+            .paths
+            .get(from)
+            .is_some_and(|path| !path.probing.validated);
+        if !peer.paths.answered(from, token, now) {
+            return false;
+        }
+        let current = peer.endpoint.and_then(|current| peer.paths.get(current));
+        let in_doubt = current.is_none_or(|path| path.probing.in_doubt());
+        if is_new && in_doubt {
+            self.set_endpoint(index, from, now);
+        }
+        self.settle(index, now);
+        self.poll_paths(index, now);
+        true
+    }
+
+    /// The send machine judges a path by what became of its packets.
+    pub(super) fn path_judged(
+        &mut self,
+        index: PeerIndex,
+        path: PathId,
+        health: PathHealth,
+        now: Instant,
+    ) {
+        let found = self
+            .peers
+            .get_mut(&index)
+            .and_then(|peer| peer.paths.by_id(path));
+        if let Some(path) = found {
+            path.probing.judged(health, now);
+            self.settle(index, now);
+            self.poll_paths(index, now);
+        }
+    }
+
+    /// Does what is due for the peer's paths.
+    pub(super) fn poll_paths(&mut self, index: PeerIndex, now: Instant) {
+        let Some(peer) = self.peers.get_mut(&index) else {
+            return;
+        };
+        let actions = peer.paths.poll(now, self.settings.entropy.as_mut());
+        for action in actions {
+            let (to, frame) = match action {
+                Action::Probe { to, token } => (to, Frame::PathProbe { token, size: 0 }),
+                Action::Bind {
+                    to,
+                    path: PathId(path),
+                    token,
+                    link,
+                } => {
+                    let reply = false;
+                    (
+                        to,
+                        Frame::PathBind {
+                            path,
+                            token,
+                            link,
+                            reply,
+                        },
+                    )
+                }
+            };
+            self.send_frame(index, Some(to), &frame);
+        }
+        self.settle(index, now);
+    }
+
+    /// Tells the packet machines what has changed about the peer's paths.
+    pub(super) fn settle(&mut self, index: PeerIndex, now: Instant) {
+        let Some(peer) = self.peers.get_mut(&index) else {
+            return;
+        };
+        if peer.speaks_frames() && peer.hello.is_answered() {
+            peer.paths.number(self.settings.entropy.as_mut(), now);
+            peer.paths.assign_roles();
+            if peer.endpoint.is_some() {
+                peer.endpoint = peer.paths.better_than(peer.endpoint).or(peer.endpoint);
+            }
+            let (removed, changed) = peer.paths.take_changes();
+            let removed = removed
+                .into_iter()
+                .map(|path| ToSender::RemovePath { peer: index, path });
+            let changed = changed.into_iter().map(|change| ToSender::Path {
+                peer: index,
+                path: change.path,
+                endpoint: change.endpoint,
+                role: change.role,
+                gauge: change.gauge,
+            });
+            self.outputs
+                .extend(removed.chain(changed).map(Output::Sender));
+        }
+        self.publish_endpoint(index);
+    }
+
+    /// Goes on with the search for the MTU of the peer's paths.
+    pub(super) fn search_mtu(&mut self, index: PeerIndex, now: Instant) {
+        let Some(peer) = self.peers.get_mut(&index) else {
+            return;
+        };
+        let within = |at: Option<Instant>, span| at.is_some_and(|at| now - at < span);
+        let busy = within(peer.activity.last_data_sent(), BUSY);
+        let anything = within(peer.activity.last_received(), ALIVE) && peer.paths.alone();
+        let mut steps = Vec::new();
+        for path in peer.paths.iter_mut().filter(|path| path.probing.validated) {
+            let alive = anything || within(path.heard, ALIVE);
+            steps.extend(
+                path.pmtu
+                    .poll(now, alive, busy)
+                    .map(|step| (path.endpoint, step)),
+            );
+        }
+        self.settle(index, now);
+        for (endpoint, step) in steps {
+            self.take_step(index, endpoint, step, now);
+        }
+    }
+
+    /// The local link refused a datagram of this length on the peer's path.
+    pub(super) fn path_refused(
+        &mut self,
+        index: PeerIndex,
+        endpoint: Endpoint,
+        datagram: usize,
+        now: Instant,
+    ) {
+        let around = HEADER_LEN + TAG_LEN + usize::from(SHIM);
+        let Ok(size) = u16::try_from(datagram.saturating_sub(around)) else {
+            return;
+        };
+        let peer = self.peers.get_mut(&index);
+        let Some(path) = peer.and_then(|peer| peer.paths.get_mut(endpoint)) else {
+            return;
+        };
+        let step = path.pmtu.refused(size, now);
+        self.settle(index, now);
+        if let Some(step) = step {
+            self.take_step(index, endpoint, step, now);
+        }
+    }
+
+    fn take_step(&mut self, index: PeerIndex, endpoint: Endpoint, step: Step, now: Instant) {
+        match step {
+            Step::Probe(size) => {
+                // A small one beside it tells a path that is too narrow from one that is dead.
+                self.probe(index, Purpose::Liveness(endpoint), now);
+                self.probe(index, Purpose::Mtu(endpoint, size), now);
+            }
+            Step::TooSmall => {
+                let Some(peer) = self.peers.get(&index) else {
+                    return;
+                };
+                let event = Event::PathTooSmall {
+                    peer: peer.config.public_key,
+                    inner_mtu: peer.inner_mtu(),
+                };
+                self.outputs.push_back(Output::Event(event));
+            }
+        }
+    }
+
+    /// The way to `remote`: the socket with the longest route to it, else the first of its family.
+    pub(super) fn endpoint_to(&self, remote: std::net::SocketAddr) -> Option<Endpoint> {
+        self.endpoints_to(remote).next()
+    }
+
+    /// All ways to `remote`, the best first.
+    pub(super) fn endpoints_to(
+        &self,
+        remote: std::net::SocketAddr,
+    ) -> impl Iterator<Item = Endpoint> {
+        let reach = |socket: &&LocalSocket| socket.local.is_ipv4() == remote.is_ipv4();
+        let mut sockets: Vec<&LocalSocket> = self.sockets.iter().filter(reach).collect();
+        sockets.sort_by_key(|socket| {
+            let routes = socket.routes.iter();
+            let lengths = routes
+                .filter(|route| route.contains(remote.ip()))
+                .map(|route| route.length());
+            std::cmp::Reverse(lengths.max().map(u16::from))
+        });
+        sockets.into_iter().map(move |socket| Endpoint {
+            socket: socket.id,
+            remote,
+        })
+    }
+}
+
+/// The addresses to announce: in turns over the sockets, so that each link has one before any has two.
+fn announcement(sockets: &[LocalSocket]) -> Announcement {
+    let most = sockets.iter().map(|socket| socket.addresses.len()).max();
+    let turns = (0..most.unwrap_or(0)).flat_map(|turn| {
+        sockets.iter().filter_map(move |socket| {
+            let address = *socket.addresses.get(turn)?;
+            Some(Announced {
+                address: std::net::SocketAddr::new(address, socket.local.port()),
+                link: socket.link,
+            })
+        })
+    });
+    turns.take(limits::ENDPOINTS).collect()
+}
