@@ -344,12 +344,12 @@ impl Sender {
     /// Sends what bonds may send now.
     fn pump(&mut self, now: Instant, emit: &mut impl FnMut(Transmit<'_>) -> Result<(), SendError>) {
         for peer in self.peers.iter_mut().flatten() {
-            let (Some(bond), Some(key)) = (&mut peer.bond, &peer.key) else {
+            let Some(bond) = &mut peer.bond else { continue };
+            let usable = |key: &&SendKey| now - key.created < protocol::REJECT_AFTER_TIME;
+            let Some(key) = peer.key.as_ref().filter(usable) else {
+                bond.rest();
                 continue;
             };
-            if now - key.created >= protocol::REJECT_AFTER_TIME {
-                continue;
-            }
             let mut sealer = Sealer {
                 key,
                 counter: &mut peer.counter,
@@ -365,13 +365,13 @@ impl Sender {
     }
 
     /// When [`Self::handle_timeout`] is due.
-    pub fn next_timeout(&self, now: Instant) -> Option<Instant> {
+    pub fn next_timeout(&self) -> Option<Instant> {
         let bonds = self
             .peers
             .iter()
             .flatten()
             .filter_map(|peer| peer.bond.as_ref());
-        bonds.filter_map(|bond| bond.next_deadline(now)).min()
+        bonds.filter_map(|bond| bond.next_deadline()).min()
     }
 
     /// Sends what has become due.

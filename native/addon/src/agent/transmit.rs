@@ -56,7 +56,7 @@ impl TransmitThread {
             self.hand_over_reports();
             if drained {
                 let now = clock::now();
-                let timeout = self.sender.next_timeout(now).map(|due| due - now);
+                let timeout = self.sender.next_timeout().map(|due| due - now);
                 poller.wait(timeout)?;
                 if poller.readable(bell) {
                     self.bells.transmit.drain();

@@ -56,7 +56,7 @@ pub struct Feedback {
 }
 
 /// Frame type of a feedback, among the native frames.
-pub const FEEDBACK: u8 = 0x08;
+pub const FEEDBACK: u8 = 0x0a;
 /// Bytes of the frame header: type, flags, length.
 const FRAME_HEADER: usize = 4;
 

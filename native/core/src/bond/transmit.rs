@@ -46,6 +46,10 @@ const RELIEF: Duration = Duration::from_millis(200);
 const LINGER: Duration = Duration::from_secs(10);
 /// How often gauges are written.
 const GAUGE_INTERVAL: Duration = Duration::from_millis(250);
+/// When packets wait for a reason that no deadline of a path tells.
+const LOOK_AGAIN: Duration = Duration::from_micros(500);
+/// A path that is suspected is looked at this often, until it fails or answers.
+const SUSPECT_CHECK: Duration = Duration::from_millis(100);
 /// Repairs waiting at once: a path's whole flight at 300 Mbit/s and 100 ms.
 const REPAIRS: usize = 4096;
 
@@ -84,6 +88,7 @@ pub(crate) struct Bond {
     last_several: Option<Instant>,
     last_feedback: Option<u32>,
     gauges_at: Instant,
+    wake_at: Option<Instant>,
     gauge: Arc<BondGauge>,
 }
 
@@ -104,6 +109,7 @@ impl Bond {
             last_several: None,
             last_feedback: None,
             gauges_at: Instant::default(),
+            wake_at: None,
             gauge,
         }
     }
@@ -123,7 +129,7 @@ impl Bond {
             path.role = role;
             path.gauge = gauge;
             if moved || path.health == PathHealth::Failed {
-                path.model.note_alive(now);
+                path.model.revive(now);
                 path.health = PathHealth::Healthy;
             }
         } else if self.paths.len() < PATHS {
@@ -468,6 +474,7 @@ impl Bond {
             self.gauges_at = now;
             self.write_gauges();
         }
+        self.wake_at = self.next_wake(now);
     }
 
     fn write_gauges(&self) {
@@ -514,20 +521,32 @@ impl Bond {
         }
     }
 
-    /// When [`Self::pump`] or [`Self::watch`] has something to do.
-    pub(crate) fn next_deadline(&self, now: Instant) -> Option<Instant> {
+    /// There is no key: nothing is due until there is one.
+    pub(crate) fn rest(&mut self) {
+        self.wake_at = None;
+    }
+
+    /// When [`Self::pump`] and [`Self::watch`] have something to do again.
+    pub(crate) fn next_deadline(&self) -> Option<Instant> {
+        self.wake_at
+    }
+
+    fn next_wake(&self, now: Instant) -> Option<Instant> {
         let waiting = !self.bulk.is_empty() || !self.express.is_empty() || !self.repairs.is_empty();
         let usable = self.paths.iter().filter(|path| waiting && path.may_carry());
         // A path that is ready and was not chosen is looked at again soon, not at once.
-        let soon = now + Duration::from_micros(500);
-        let sends = usable
-            .filter_map(|path| path.model.next_send(now))
-            .map(|at| if at <= now { soon } else { at });
-        let silent = self
-            .paths
-            .iter()
-            .filter_map(|path| path.model.suspicion_deadline());
-        let silent = silent.map(|at| at.max(now + Duration::from_millis(1)));
+        let soon = now + LOOK_AGAIN;
+        let sends = usable.filter_map(|path| path.model.next_send(now));
+        let sends = sends.map(|at| if at <= now { soon } else { at });
+        let silent = self.paths.iter().filter_map(|path| {
+            let suspicion = path.model.suspicion_deadline()?;
+            let known = path.health != PathHealth::Healthy;
+            Some(if known {
+                now + SUSPECT_CHECK
+            } else {
+                suspicion.max(soon)
+            })
+        });
         sends.chain(silent).min()
     }
 

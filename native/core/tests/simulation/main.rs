@@ -8,6 +8,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod bonding;
 mod cipher;
 mod node;
 mod pair;

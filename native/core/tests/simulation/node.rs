@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use whalescale_core::bond::schedule::Policy;
 use whalescale_core::control::{
     Command, CommandError, Control, Event, LocalSocket, Output, PeerConfig, PeerState, PeerStatus,
     Settings,
@@ -54,6 +55,7 @@ pub struct Sent {
 pub struct Setup {
     pub inner_mtu: Option<u16>,
     pub timestamp_floor: Tai64n,
+    pub policy: Policy,
 }
 
 impl Default for Setup {
@@ -61,6 +63,7 @@ impl Default for Setup {
         Self {
             inner_mtu: Some(1420),
             timestamp_floor: Tai64n::default(),
+            policy: Policy::Auto,
         }
     }
 }
@@ -114,7 +117,7 @@ impl Node {
             name,
             setup,
             control: Control::new(settings),
-            sender: Sender::new(Arc::clone(&drops)),
+            sender: Sender::new(Arc::clone(&drops), setup.policy),
             receiver: Receiver::new(MacVerifier::new(&secret.public_key()), Arc::clone(&drops)),
             address,
             sockets: vec![socket(SOCKET, address, 1)],
@@ -281,30 +284,64 @@ impl Node {
         let all = 0..arena.len();
         self.receiver
             .handle_message(&mut arena, all, stride, from, now.instant);
-        let (delivered, delivered_at) = (&mut self.delivered, &mut self.delivered_at);
-        self.receiver
-            .deliver(&mut arena, Offload::default(), |_, pieces| {
-                delivered.push(pieces.iter().flat_map(|piece| piece.to_vec()).collect());
-                delivered_at.push(now.instant);
-            });
+        self.deliver(&mut arena, now);
         self.pump(now);
     }
 
     /// Does what is due by now; false if nothing was.
     pub fn handle_timeout(&mut self, now: Now) -> bool {
-        let next = self.control.next_timeout(now.instant);
-        let due = next.is_some_and(|at| at <= now.instant);
-        if due {
+        let is_due = |at: Option<Instant>| at.is_some_and(|at| at <= now.instant);
+        let control = is_due(self.control.next_timeout(now.instant));
+        let receiver = is_due(self.receiver.next_timeout());
+        let sender = is_due(self.sender.next_timeout());
+        if control {
             self.control.handle_timeout(now);
+        }
+        if receiver {
+            self.receiver.handle_timeout(now.instant);
+            self.deliver(&mut [], now);
+        }
+        if sender {
+            self.flush(now);
+        }
+        if control || receiver || sender {
             self.pump(now);
         }
-        due
+        control || receiver || sender
+    }
+
+    /// When any of the machines has something to do.
+    pub fn next_timeout(&self, now: Instant) -> Option<Instant> {
+        let control = self.control.next_timeout(now);
+        let timeouts = [
+            control,
+            self.receiver.next_timeout(),
+            self.sender.next_timeout(),
+        ];
+        timeouts.into_iter().flatten().min()
+    }
+
+    fn deliver(&mut self, arena: &mut [u8], now: Now) {
+        let (delivered, delivered_at) = (&mut self.delivered, &mut self.delivered_at);
+        self.receiver
+            .deliver(arena, Offload::default(), |_, pieces| {
+                delivered.push(pieces.iter().flat_map(|piece| piece.to_vec()).collect());
+                delivered_at.push(now.instant);
+            });
     }
 
     /// Carries values between the machines until all is quiet.
     pub fn pump(&mut self, now: Now) {
         loop {
             let mut quiet = true;
+            let crossings: Vec<_> = self.receiver.take_crossings().collect();
+            if !crossings.is_empty() {
+                for crossing in crossings {
+                    self.sender.handle_crossing(crossing, now.instant);
+                }
+                self.flush(now);
+                quiet = false;
+            }
             while let Some(report) = self.sender.poll_report() {
                 self.control.handle_sender(report, now);
                 quiet = false;

@@ -143,7 +143,7 @@ impl Pair {
         let now = self.now().instant;
         let timeouts = [&self.a, &self.b]
             .into_iter()
-            .filter_map(|node| node.control.next_timeout(now));
+            .filter_map(|node| node.next_timeout(now));
         timeouts
             .map(Instant::as_nanos)
             .chain(self.network.next_event())

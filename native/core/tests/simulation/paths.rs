@@ -19,13 +19,13 @@ pub struct Grid {
 }
 
 /// Addresses of A; the third one shares the first one's link.
-const A: [(&str, u32); 3] = [
+pub const A: [(&str, u32); 3] = [
     ("192.0.2.1:51820", 1),
     ("198.51.100.1:51820", 2),
     ("[2001:db8::1]:51820", 1),
 ];
 /// Addresses of B, in the same manner.
-const B: [(&str, u32); 3] = [
+pub const B: [(&str, u32); 3] = [
     ("192.0.2.2:51820", 1),
     ("203.0.113.2:51820", 2),
     ("[2001:db8::2]:51820", 1),
@@ -64,7 +64,7 @@ impl Grid {
     }
 
     /// Cuts or restores everything at one address.
-    fn cut(&mut self, end: &str, is_cut: bool) {
+    pub fn cut(&mut self, end: &str, is_cut: bool) {
         let end = address(end);
         for (a, b, link) in &self.links {
             if *a == end || *b == end {

@@ -254,6 +254,12 @@ impl PathModel {
         self.vigil.progress(now, !self.ring.is_empty());
     }
 
+    /// The path was proven by other means, as by probes on it: whatever was known of it is void.
+    pub fn revive(&mut self, now: Instant) {
+        self.vigil = Vigil::default();
+        self.restart(now);
+    }
+
     fn fail_if_due(&mut self, now: Instant) {
         if self.vigil.fail_if_due(now, self.patience()) {
             self.ring.clear();
