@@ -266,12 +266,10 @@ impl Bond {
             .enumerate()
             .filter(|(_, path)| path.may_carry());
         let rank = |(_, path): &(usize, &Path)| {
-            (
-                Some(path.id) == but,
-                path.model
-                    .arrival_after(now, wire_len(len))
-                    .unwrap_or(i64::MAX),
-            )
+            let arrival = path.model.arrival_after(now, wire_len(len));
+            // Before the first measurement, what probing found puts the paths in order.
+            let probed = i64::from(path.gauge.rtt_us.load(Relaxed));
+            (Some(path.id) == but, arrival.unwrap_or(i64::MAX), probed)
         };
         usable.min_by_key(rank).map(|(place, _)| place)
     }
@@ -502,7 +500,9 @@ impl Bond {
             } else {
                 0.0
             };
-            gauge.rtt_us.store(micros(path.model.rtt()), Relaxed);
+            if path.model.rtt().is_some() {
+                gauge.rtt_us.store(micros(path.model.rtt()), Relaxed);
+            }
             gauge.jitter_us.store(micros(path.model.jitter()), Relaxed);
             gauge.loss_ppm.store(
                 path.model.loss().map_or(0, |loss| (loss * 1e6) as u32 + 1),

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use crate::constants::limits;
@@ -324,6 +325,13 @@ impl Paths {
                 PathRole::Standby
             };
             let (endpoint, gauge) = (path.endpoint, Arc::clone(&path.gauge));
+            if let Some(rtt) = path.rtt() {
+                // Until the send machine measures, this is what it goes by.
+                let micros = u32::try_from(rtt.as_micros()).unwrap_or(u32::MAX);
+                let _ = gauge
+                    .rtt_us
+                    .compare_exchange(0, micros.max(1), Relaxed, Relaxed);
+            }
             let Some(binding) = path.binding.as_mut().filter(|binding| binding.acknowledged) else {
                 continue;
             };
