@@ -16,6 +16,8 @@ export type Identity = Addon.Identity
 const peerStates = ['idle', 'handshaking', 'connected', 'unreachable'] as const
 export type PeerState = (typeof peerStates)[number]
 export type PathKind = 'direct' | 'relay'
+const pathStates = ['probing', 'healthy', 'degraded', 'failed', 'standby'] as const
+export type PathState = (typeof pathStates)[number]
 
 type AddonEvent = Addon.Event
 type Of<Type extends AddonEvent['type']> = Extract<AddonEvent, { type: Type }>
@@ -39,15 +41,20 @@ type Complete<Value> = {
     : Value[Key]
 }
 
-export type PathStats = Omit<Complete<Addon.PathStats>, 'kind' | 'local'> & {
+export type PathStats = Omit<Complete<Addon.PathStats>, 'kind' | 'local' | 'state'> & {
   kind: PathKind
+  state: PathState
   local: string | null
 }
 export type PeerStats = Omit<Complete<Addon.PeerStats>, 'paths' | 'state'> & {
   state: PeerState
   paths: PathStats[]
 }
-export type Stats = Omit<Complete<Addon.Stats>, 'peers'> & { peers: PeerStats[] }
+export type UdpStats = Complete<Addon.UdpStats>
+export type Stats = Omit<Complete<Addon.Stats>, 'peers' | 'udp'> & {
+  peers: PeerStats[]
+  udp: UdpStats[]
+}
 
 /** The addon as the rest of the program sees it; tests pass a twin that keeps all in memory. */
 export type Native = {
@@ -62,6 +69,10 @@ export type Native = {
 
 function peerState(text: string): PeerState {
   return peerStates.find((state) => state === text) ?? 'idle'
+}
+
+function pathState(text: string): PathState {
+  return pathStates.find((state) => state === text) ?? 'probing'
 }
 
 function pathKind(text: string): PathKind {
@@ -88,7 +99,9 @@ function eventOf(event: AddonEvent): NativeEvent {
 function pathOf(path: Addon.PathStats): PathStats {
   return {
     ...path,
+    id: path.id ?? null,
     kind: pathKind(path.kind),
+    state: pathState(path.state),
     local: path.local === '' ? null : path.local,
     interface: path.interface ?? null,
     rttMs: path.rttMs ?? null,
@@ -96,6 +109,7 @@ function pathOf(path: Addon.PathStats): PathStats {
     lossPct: path.lossPct ?? null,
     rateMbps: path.rateMbps ?? null,
     queueMs: path.queueMs ?? null,
+    rxBytes: path.rxBytes ?? null,
     weight: path.weight ?? null,
     mtu: path.mtu ?? null,
   }
@@ -162,6 +176,7 @@ function nativeOf(addon: typeof Addon): Native {
           ...stats,
           ipsecMbUnavailable: stats.ipsecMbUnavailable ?? null,
           peers: stats.peers.map(peerOf),
+          udp: stats.udp.map((udp) => ({ ...udp, interface: udp.interface ?? null })),
         }
       }),
     close: () => {

@@ -23,6 +23,15 @@ export function measured(value: number | null, unit: string, digits = 1): string
   return value === null ? '-' : `${value.toFixed(digits)}${unit === '' ? '' : ` ${unit}`}`
 }
 
+const eighths = ['', '▏', '▎', '▍', '▌', '▋', '▊', '▉'] as const
+
+/** A bar of `width` columns that is full at `most`, to an eighth of a column. */
+export function bar(value: number, most: number, width: number): string {
+  const share = most > 0 ? Math.min(Math.max(value / most, 0), 1) : 0
+  const filled = Math.round(share * width * 8)
+  return ('█'.repeat(filled >> 3) + (eighths[filled & 7] ?? '')).padEnd(width)
+}
+
 /** Columns as wide as their longest cell, two spaces apart. */
 export function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
   const widths = head.map((title, column) =>

@@ -38,6 +38,12 @@ export type Config = {
   readonly stateDir: string
   readonly controlSocket: string
   readonly scheduler: string
+  /** Names of interfaces; `auto` is every one that is fit. */
+  readonly paths: {
+    readonly interfaces: readonly string[]
+    readonly exclude: readonly string[]
+    readonly metered: readonly string[]
+  }
   readonly peers: readonly PeerConfig[]
   /** Keys that the file sets and that this version does not act upon yet. */
   readonly idleKeys: readonly string[]
@@ -98,6 +104,7 @@ export function configOf(written: ConfigFile, file: string): Config {
     stateDir: resolve(base, node.state_dir),
     controlSocket: resolve(base, node.control_socket),
     scheduler: written.multipath.scheduler,
+    paths: written.paths,
     peers: written.peer.map((peer) => peerOf(peer, base)),
     idleKeys: idleKeysOf(written),
   }

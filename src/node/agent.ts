@@ -9,7 +9,13 @@ import { isLiteral } from '../config/endpoint.js'
 import { ExitCode, WhalescaleError, messageOf } from '../errors.js'
 import type { Identity, Native, NativeEvent } from '../native.js'
 import type { Tun } from '../tun/tun.js'
-import { fixedDifferences, linkCommand, peerChanges, peerCommand } from './commands.js'
+import {
+  fixedDifferences,
+  linkCommand,
+  peerChanges,
+  peerCommand,
+  socketsCommand,
+} from './commands.js'
 import type { Log } from './log.js'
 import { Pings } from './pings.js'
 import type { PingReply } from './pings.js'
@@ -74,7 +80,7 @@ export class Agent {
     closeSync(resources.keyFd)
     this.#refuseSelf(config)
     native.apply([
-      { type: 'Sockets', port: config.listenPort },
+      socketsCommand(config),
       linkCommand(config, this.#identity.overlayIpv6),
       ...config.peers.map((peer) => this.#peerCommand(peer)),
     ])
@@ -141,6 +147,7 @@ export class Agent {
     }
     this.#refuseSelf(config)
     const { removed, upserted } = peerChanges(this.#config, config)
+    const socketsDiffer = JSON.stringify(config.paths) !== JSON.stringify(this.#config.paths)
     const before = this.#presharedKeys
     this.#presharedKeys = presharedKeys
     // What was looked up belongs to the old endpoints; the resolver tells again.
@@ -150,6 +157,7 @@ export class Agent {
         ...removed.map(({ id }) => ({ type: 'RemovePeer' as const, id })),
         ...upserted.map((peer) => this.#peerCommand(peer)),
         linkCommand(config, this.#identity.overlayIpv6),
+        ...(socketsDiffer ? [socketsCommand(config)] : []),
       ])
     } catch (error) {
       this.#presharedKeys = before

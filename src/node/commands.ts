@@ -8,6 +8,18 @@ import type { Command } from '../native.js'
 /** The overlay is one fixed /48: with that length the kernel routes all of it to the device. */
 const overlayLength = 48
 
+/** The sockets to have: on which interfaces, and which of these cost money. */
+export function socketsCommand(config: Config): Command {
+  const { listenPort, paths } = config
+  return {
+    type: 'Sockets',
+    port: listenPort,
+    interfaces: [...paths.interfaces],
+    exclude: [...paths.exclude],
+    metered: [...paths.metered],
+  }
+}
+
 /** Addresses and routes of the device. Routes that an address implies are left to the kernel. */
 export function linkCommand(config: Config, overlayIpv6: string): Command {
   const addresses = [...config.addresses, `${overlayIpv6}/${overlayLength}`]

@@ -62,6 +62,7 @@ export type PathsView = {
     reorderTimeouts: number | null
     repaired: number | null
     duplicates: number | null
+    late: number | null
     paths: PathStats[]
   }[]
 }
@@ -136,12 +137,13 @@ export function pathsView({ config, stats }: Snapshot): PathsView {
         nodeId: peer.nodeId,
         wireguardPublicKey: peer.wireguardPublicKey,
         state: measured?.state ?? 'idle',
-        innerMtu: stats.innerMtu,
+        innerMtu: measured?.innerMtu ?? stats.innerMtu,
         scheduler: config.scheduler,
-        reorderHeld: null,
-        reorderTimeouts: null,
-        repaired: null,
-        duplicates: null,
+        reorderHeld: measured?.reorderHeld ?? null,
+        reorderTimeouts: measured?.reorderTimeouts ?? null,
+        repaired: measured?.repaired ?? null,
+        duplicates: measured?.duplicates ?? null,
+        late: measured?.late ?? null,
         paths: measured?.paths ?? [],
       }
     }),

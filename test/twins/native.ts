@@ -16,6 +16,7 @@ export const idleStats: Stats = {
   tun: { name: 'whale0', vnetHeader: true, tso: true, uso: false },
   udp: [
     {
+      interface: null,
       local: '0.0.0.0:51820',
       gso: true,
       gro: true,

@@ -56,7 +56,7 @@ function start(
 t.test('starting wishes sockets, the device and every peer', (t) => {
   const { native } = start(configOf(onePeer))
   t.same(native.applied, [
-    { type: 'Sockets', port: 51820 },
+    { type: 'Sockets', port: 51820, interfaces: ['auto'], exclude: [], metered: [] },
     {
       type: 'Link',
       addresses: ['10.88.0.1/24', `${identity.overlayIpv6}/48`],
@@ -173,6 +173,22 @@ t.test('reloading removes, changes and adds peers, and leaves the others alone',
   t.end()
 })
 
+t.test('reloading other interfaces asks for other sockets, and equal ones for none', (t) => {
+  const { agent, native } = start(configOf(''))
+  native.applied.length = 0
+  agent.reload(configOf(''), new Map())
+  t.notOk(native.applied.some(({ type }) => type === 'Sockets'))
+  const text = '[paths]\nexclude = ["docker0"]\nmetered = ["usb0"]\n'
+  agent.reload(configOf(text), new Map())
+  t.match(native.applied.at(-1), {
+    type: 'Sockets',
+    interfaces: ['auto'],
+    exclude: ['docker0'],
+    metered: ['usb0'],
+  })
+  t.end()
+})
+
 t.test('reloading what only a restart can change is refused and changes nothing', (t) => {
   const { agent, native } = start(configOf(onePeer))
   native.applied.length = 0
@@ -226,10 +242,17 @@ t.test('what is unmeasured is null in every view', (t) => {
         rxBytes: 2,
         txPackets: 3,
         rxPackets: 4,
+        innerMtu: 1360,
+        reorderHeld: 5,
+        reorderTimeouts: 6,
+        repaired: 7,
+        duplicates: 8,
+        late: 9,
         paths: [],
       },
     ],
   }
   t.match(agent.peers().peers[0], { state: 'connected', handshakeMs: 1.5, rxBytes: 2 })
+  t.match(agent.paths().peers[0], { innerMtu: 1360, reorderHeld: 5, repaired: 7, late: 9 })
   t.end()
 })

@@ -14,30 +14,35 @@ use rtrb::{Consumer, Producer, RingBuffer};
 use whalescale_core::aead::AeadBackend;
 use whalescale_core::bond::schedule::Policy;
 use whalescale_core::control::{
-    Command, CommandError, Control, Event, LocalSocket, Output, PeerStatus, Settings,
+    Command, CommandError, Control, Event, Output, PeerStatus, Settings,
 };
 use whalescale_core::drops::{DROP_REASONS, DropCounters};
-use whalescale_core::handoff::{Endpoint, FromReceiver, FromSender, SocketId};
+use whalescale_core::handoff::{Endpoint, FromReceiver, FromSender};
 use whalescale_core::handshake::mac::MacVerifier;
 use whalescale_core::handshake::tai64n::Tai64n;
 use whalescale_core::identity::Secret;
 use whalescale_core::receiver::Receiver;
 use whalescale_core::sender::Sender;
-use whalescale_core::time::Now;
+use whalescale_core::time::{Instant, Now};
 
 use crate::io::clock;
 use crate::io::entropy::OsEntropy;
 use crate::io::poll::{Interest, Poller};
 use crate::io::tun::Tun;
-use crate::io::udp::{Family, Granted, Options, UdpSocket};
+use crate::io::udp::{Granted, UdpSocket};
+use crate::netlink::{self, Monitor, Netlink};
 
 use super::device::{Device, DeviceError};
+use super::interfaces::{Interfaces, Refreshed, Wish};
 use super::receive::{Inlet, ReceiveThread};
 use super::transmit::{Outlet, TransmitThread};
 use super::{
     Bells, CROSSINGS, REPORTS, ReceiverUpdate, SenderUpdate, Sockets, Threads, UPDATES, Update,
     socket,
 };
+
+/// Changes of routes alone are gathered for this long.
+const ROUTES_SETTLE: Duration = Duration::from_millis(200);
 
 /// News for JavaScript.
 pub enum AgentEvent {
@@ -61,6 +66,14 @@ pub struct Start {
     pub policy: Policy,
 }
 
+/// What people see of a socket.
+pub struct SocketStatus {
+    pub interface: Option<String>,
+    pub local: SocketAddr,
+    pub granted: Granted,
+    pub kernel_drops: u32,
+}
+
 /// A running agent: its threads, and control behind its lock.
 pub struct Started {
     pub control: Arc<Mutex<ControlSide>>,
@@ -76,6 +89,9 @@ pub struct ControlSide {
     sender_reports: Consumer<FromSender>,
     receiver_reports: Consumer<FromReceiver>,
     sockets: Sockets,
+    interfaces: Interfaces,
+    /// When changed routes are to be looked at.
+    routes_at: Option<Instant>,
     device: Device,
     tun: Arc<Tun>,
     drops: [Arc<DropCounters>; 3],
@@ -98,6 +114,9 @@ impl Started {
     pub fn start(start: Start, events: Box<dyn FnMut(Vec<AgentEvent>) + Send>) -> io::Result<Self> {
         let tun = Arc::new(Tun::adopt(start.tun, start.vnet)?);
         let device = Device::open(&start.tun_name)?;
+        // Before the first list is made, so that no change is missed.
+        let monitor = Monitor::open()?;
+        let interfaces = Interfaces::new(Netlink::open()?, device.index());
         let drops: [Arc<DropCounters>; 3] = Default::default();
         let [sender_drops, receiver_drops, control_drops] = &drops;
         let verifier = MacVerifier::new(&start.secret.public_key());
@@ -143,6 +162,8 @@ impl Started {
             sender_reports: from_sender,
             receiver_reports: from_receiver,
             sockets: Arc::new([]),
+            interfaces,
+            routes_at: None,
             device,
             tun,
             drops,
@@ -154,7 +175,9 @@ impl Started {
         threads.spawn("ws-transmit", fatal(&control), move || transmit.run())?;
         threads.spawn("ws-receive", fatal(&control), move || receive.run())?;
         let side = Arc::clone(&control);
-        threads.spawn("ws-control", fatal(&control), move || run(&side, &bells))?;
+        threads.spawn("ws-control", fatal(&control), move || {
+            run(&side, &bells, monitor)
+        })?;
         Ok(Self { control, threads })
     }
 
@@ -174,13 +197,19 @@ fn fatal(control: &Arc<Mutex<ControlSide>>) -> impl FnOnce(String) + Send + 'sta
 }
 
 /// The control thread.
-fn run(control: &Mutex<ControlSide>, bells: &Bells) -> io::Result<()> {
+fn run(control: &Mutex<ControlSide>, bells: &Bells, mut monitor: Monitor) -> io::Result<()> {
     let mut poller = Poller::new();
     poller.add(&bells.control, Interest::Read);
+    let changes = poller.add(&monitor, Interest::Read);
     while !bells.stopping() {
         let timeout = lock(control).turn();
         poller.wait(timeout)?;
         bells.control.drain();
+        if poller.readable(changes) {
+            let mut events = Vec::new();
+            monitor.drain(&mut events);
+            lock(control).network_changed(&events);
+        }
     }
     Ok(())
 }
@@ -211,10 +240,31 @@ impl ControlSide {
         {
             self.control.handle_timeout(present);
         }
+        if [self.interfaces.retry_at(), self.routes_at]
+            .iter()
+            .flatten()
+            .any(|at| *at <= present.instant)
+        {
+            self.routes_at = None;
+            self.refresh_sockets();
+        }
         self.carry_out();
         self.publish();
         let later = clock::now();
-        self.control.next_timeout(later).map(|due| due - later)
+        let core = self.control.next_timeout(later);
+        let next = [core, self.interfaces.retry_at(), self.routes_at];
+        next.into_iter().flatten().min().map(|due| due - later)
+    }
+
+    /// Links and addresses count at once; routes, of which a router changes thousands, a little later.
+    fn network_changed(&mut self, events: &[netlink::Event]) {
+        if events.iter().any(|event| *event != netlink::Event::Routes) {
+            self.routes_at = None;
+            self.refresh_sockets();
+            self.publish();
+        } else if !events.is_empty() && self.routes_at.is_none() {
+            self.routes_at = Some(clock::now() + ROUTES_SETTLE);
+        }
     }
 
     /// Carries out a command from outside.
@@ -283,45 +333,51 @@ impl ControlSide {
         }
     }
 
-    /// Binds the UDP sockets, IPv4 and IPv6 on one port (0: any), and puts them to use.
+    /// Opens UDP sockets on the wished interfaces, now and whenever these change.
     ///
     /// # Errors
-    /// Neither could be bound, or the port is taken; the sockets before stay in use.
-    pub fn bind(&mut self, port: u16) -> io::Result<()> {
-        let v4 = UdpSocket::open(Family::V4, port, &Options::default())?;
-        let port = v4.local().port();
-        let v6 = match UdpSocket::open(Family::V6, port, &Options::default()) {
-            Ok(v6) => Some(v6),
-            Err(error) if error.kind() == io::ErrorKind::AddrInUse => return Err(error),
-            Err(error) => {
-                self.warn("ipv6", format!("no IPv6 socket: {error}"));
-                None
+    /// None are open and not one could be, or the port was taken from the start.
+    pub fn set_sockets(&mut self, wish: Wish) -> io::Result<()> {
+        let is_first = self.sockets().is_empty();
+        self.interfaces.set_wish(wish);
+        let refreshed = self.interfaces.refresh(clock::now());
+        let failed = self.take_sockets(refreshed.map_err(io::Error::other)?);
+        match failed {
+            Some(error) if is_first && error.kind() == io::ErrorKind::AddrInUse => Err(error),
+            Some(error) if self.sockets().is_empty() => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    /// Links, addresses or routes have changed, or a socket is to be tried again.
+    fn refresh_sockets(&mut self) {
+        match self.interfaces.refresh(clock::now()) {
+            Ok(refreshed) => {
+                let obstacle = self.take_sockets(refreshed);
+                if let Some(error) = obstacle.filter(|_| self.interfaces.is_stuck()) {
+                    self.warn("socket", format!("no UDP socket: {error}"));
+                }
             }
-        };
-        let sockets: Sockets = [Some(v4), v6].into_iter().flatten().map(Arc::new).collect();
-        let numbered = (0..).zip(sockets.iter());
-        let locals = numbered
-            .map(|(id, socket)| LocalSocket {
-                id: SocketId(id),
-                local: socket.local(),
-            })
-            .collect();
-        self.sockets = Arc::clone(&sockets);
-        hand_over(
-            &mut self.receiver,
-            Update::Sockets(Arc::clone(&sockets)),
-            &self.bells.receive,
-        );
-        hand_over(
-            &mut self.sender,
-            Update::Sockets(sockets),
-            &self.bells.transmit,
-        );
-        self.bells.receive.signal();
-        self.bells.transmit.signal();
-        // Cannot be refused: it names no peer.
-        let _ = self.command(Command::Sockets(locals));
-        Ok(())
+            Err(error) => self.warn("netlink", error.to_string()),
+        }
+    }
+
+    /// Puts other sockets to use; gives what could not be opened.
+    fn take_sockets(&mut self, refreshed: Refreshed) -> Option<io::Error> {
+        if let Some(sockets) = refreshed.sockets {
+            self.sockets = Arc::clone(&sockets);
+            let (receive, transmit) = (&self.bells.receive, &self.bells.transmit);
+            let for_receiver = Update::Sockets(Arc::clone(&sockets));
+            hand_over(&mut self.receiver, for_receiver, receive);
+            hand_over(&mut self.sender, Update::Sockets(sockets), transmit);
+            receive.signal();
+            transmit.signal();
+        }
+        if let Some(locals) = refreshed.locals {
+            // Cannot be refused: it names no peer.
+            let _ = self.command(Command::Sockets(locals));
+        }
+        refreshed.obstacle
     }
 
     /// Makes the TUN device's addresses and routes the wished ones, and brings it up.
@@ -352,16 +408,15 @@ impl ControlSide {
         &self.tun
     }
 
-    /// Address, capabilities and kernel drops of each socket.
-    pub fn sockets(&self) -> Vec<(SocketAddr, Granted, u32)> {
-        let status = |socket: &Arc<UdpSocket>| {
-            (
-                socket.local(),
-                socket.granted(),
-                socket.kernel_drops().unwrap_or(0),
-            )
+    /// Each socket, and the interface that it is bound to.
+    pub fn sockets(&self) -> Vec<SocketStatus> {
+        let status = |(interface, socket): (Option<&str>, &UdpSocket)| SocketStatus {
+            interface: interface.map(str::to_owned),
+            local: socket.local(),
+            granted: socket.granted(),
+            kernel_drops: socket.kernel_drops().unwrap_or(0),
         };
-        self.sockets.iter().map(status).collect()
+        self.interfaces.list().map(status).collect()
     }
 
     /// Drops by reason, of all threads.

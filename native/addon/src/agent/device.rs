@@ -79,6 +79,11 @@ impl Device {
         })
     }
 
+    /// Its index.
+    pub(super) fn index(&self) -> u32 {
+        self.index
+    }
+
     /// Gives the device exactly these addresses and routes, and brings it up.
     pub(super) fn apply(
         &mut self,

@@ -7,6 +7,7 @@
 
 pub mod control;
 mod device;
+pub mod interfaces;
 mod receive;
 mod transmit;
 
@@ -27,8 +28,8 @@ const CROSSINGS: usize = 512;
 /// Reports on their way to control: one batch of the receive machine, and then some.
 const REPORTS: usize = 1024;
 
-/// The sockets, by [`SocketId`].
-type Sockets = Arc<[Arc<UdpSocket>]>;
+/// The sockets, by [`SocketId`]; places in between are empty.
+pub type Sockets = Arc<[Option<Arc<UdpSocket>>]>;
 
 /// What a packet thread is told.
 enum Update<T> {
@@ -71,8 +72,8 @@ impl Bells {
     }
 }
 
-fn socket(sockets: &[Arc<UdpSocket>], id: SocketId) -> Option<&Arc<UdpSocket>> {
-    sockets.get(usize::from(id.0))
+fn socket(sockets: &[Option<Arc<UdpSocket>>], id: SocketId) -> Option<&Arc<UdpSocket>> {
+    sockets.get(usize::from(id.0))?.as_ref()
 }
 
 /// The agent's threads. Dropping it stops and joins them.

@@ -17,7 +17,7 @@ use crate::aead;
 use crate::io::clock;
 use crate::io::poll::{Interest, Poller};
 use crate::io::tun::{Tun, WriteError};
-use crate::io::udp::RecvArena;
+use crate::io::udp::{RecvArena, UdpSocket};
 
 use super::{Bells, REPORTS, ReceiverUpdate, Sockets, Update};
 
@@ -47,10 +47,10 @@ impl ReceiveThread {
                 self.bells.receive.drain();
             }
             let sockets = Arc::clone(&self.sockets);
-            for (place, socket) in (0..).zip(sockets.iter()) {
-                if poller.readable(bell + 1 + usize::from(place)) {
+            for (slot, (id, socket)) in (bell + 1..).zip(open(&sockets)) {
+                if poller.readable(slot) {
                     let count = arena.recv(socket)?;
-                    self.take_messages(&mut arena, count, SocketId(place));
+                    self.take_messages(&mut arena, count, id);
                 }
             }
             self.handle_timeout(&mut arena);
@@ -58,8 +58,8 @@ impl ReceiveThread {
             if self.take_updates() {
                 poller.clear();
                 poller.add(&self.bells.receive, Interest::Read);
-                for socket in self.sockets.iter() {
-                    poller.add(&**socket, Interest::Read);
+                for (_, socket) in open(&self.sockets) {
+                    poller.add(socket, Interest::Read);
                 }
             }
         }
@@ -150,6 +150,12 @@ impl ReceiveThread {
             self.bells.control.signal();
         }
     }
+}
+
+/// The sockets there are, with their numbers.
+fn open(sockets: &[Option<Arc<UdpSocket>>]) -> impl Iterator<Item = (SocketId, &UdpSocket)> {
+    let numbered = (0..).zip(sockets);
+    numbered.filter_map(|(id, socket)| Some((SocketId(id), &**socket.as_ref()?)))
 }
 
 /// The TUN device as the receive thread sees it.

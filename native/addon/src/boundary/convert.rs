@@ -6,11 +6,11 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use napi::Result;
-use whalescale_core::control::{self, CommandError, PeerConfig, PeerState};
+use whalescale_core::control::{self, CommandError, PeerConfig};
 use whalescale_core::identity::{NodeId, PresharedKey, PublicKey, Secret};
 
 use crate::aead;
-use crate::agent::control::{AgentEvent, ControlSide};
+use crate::agent::control::{AgentEvent, ControlSide, SocketStatus};
 
 use super::types::{Command, Event, Identity, PathStats, PeerStats, Stats, TunStats, UdpStats};
 use super::{error, read_secret};
@@ -193,16 +193,16 @@ pub(super) fn event(event: AgentEvent, names: &Names) -> Option<Event> {
 pub(super) fn stats(control: &ControlSide, names: &Names, backend: &str, tun_name: &str) -> Stats {
     let sockets = control.sockets();
     let tun = control.tun();
-    let gso = sockets.iter().all(|(_, granted, _)| granted.gso);
-    let udp =
-        |(local, granted, kernel_drops): &(SocketAddr, crate::io::udp::Granted, u32)| UdpStats {
-            local: local.to_string(),
-            gso: granted.gso,
-            gro: granted.gro,
-            receive_buffer: u32::try_from(granted.receive_buffer).unwrap_or(u32::MAX),
-            send_buffer: u32::try_from(granted.send_buffer).unwrap_or(u32::MAX),
-            kernel_drops: *kernel_drops,
-        };
+    let gso = sockets.iter().all(|socket| socket.granted.gso);
+    let udp = |socket: &SocketStatus| UdpStats {
+        interface: socket.interface.clone(),
+        local: socket.local.to_string(),
+        gso: socket.granted.gso,
+        gro: socket.granted.gro,
+        receive_buffer: u32::try_from(socket.granted.receive_buffer).unwrap_or(u32::MAX),
+        send_buffer: u32::try_from(socket.granted.send_buffer).unwrap_or(u32::MAX),
+        kernel_drops: socket.kernel_drops,
+    };
     Stats {
         aead: backend.into(),
         aead_available: aead::available()
@@ -210,7 +210,7 @@ pub(super) fn stats(control: &ControlSide, names: &Names, backend: &str, tun_nam
             .map(|backend| backend.name().into())
             .collect(),
         ipsec_mb_unavailable: aead::ipsec_mb().err().map(|reason| reason.to_string()),
-        port: sockets.first().map_or(0, |(local, ..)| local.port()),
+        port: sockets.first().map_or(0, |socket| socket.local.port()),
         inner_mtu: control.inner_mtu(),
         tun: TunStats {
             name: tun_name.into(),
@@ -235,41 +235,50 @@ pub(super) fn stats(control: &ControlSide, names: &Names, backend: &str, tun_nam
 fn peer_stats(peer: &control::PeerStatus, names: &Names, gso: bool) -> PeerStats {
     let (tx_packets, tx_bytes) = peer.transmitted;
     let (rx_packets, rx_bytes) = peer.received;
-    let path = peer.path.as_ref().map(|path| PathStats {
-        id: 0,
-        interface: None,
-        local: path
-            .local
-            .map_or_else(String::new, |local| local.to_string()),
-        remote: path.remote.to_string(),
-        kind: "direct".into(),
-        state: if peer.state == PeerState::Connected {
-            "healthy"
-        } else {
-            "failed"
-        }
-        .into(),
-        rtt_ms: path.rtt.map(millis),
-        jitter_ms: None,
-        loss_pct: None,
-        rate_mbps: None,
-        queue_ms: None,
-        tx_bytes: tx_bytes as f64,
-        rx_bytes: rx_bytes as f64,
-        weight: None,
-        mtu: Some(path.inner_mtu),
-        gso,
-    });
+    let endpoint = peer.primary().map(|path| path.remote.to_string());
     PeerStats {
         id: names.name(&peer.public_key),
         state: peer.state.name().into(),
-        endpoint: peer.path.as_ref().map(|path| path.remote.to_string()),
+        endpoint,
         latest_handshake_ms: peer.session_age.map(millis),
         handshake_ms: peer.handshake_took.map(millis),
         tx_bytes: tx_bytes as f64,
         rx_bytes: rx_bytes as f64,
         tx_packets: tx_packets as f64,
         rx_packets: rx_packets as f64,
-        paths: path.into_iter().collect(),
+        inner_mtu: peer.inner_mtu,
+        reorder_held: peer.bond.reorder_held as f64,
+        reorder_timeouts: peer.bond.reorder_timeouts as f64,
+        repaired: peer.bond.repaired as f64,
+        duplicates: peer.bond.duplicates as f64,
+        late: peer.bond.late as f64,
+        paths: peer
+            .paths
+            .iter()
+            .map(|path| path_stats(path, gso))
+            .collect(),
+    }
+}
+
+fn path_stats(path: &control::PathStatus, gso: bool) -> PathStats {
+    PathStats {
+        id: path.id.map(u32::from),
+        interface: path.interface.as_deref().map(str::to_owned),
+        local: path
+            .local
+            .map_or_else(String::new, |local| local.to_string()),
+        remote: path.remote.to_string(),
+        kind: "direct".into(),
+        state: path.state.name().into(),
+        rtt_ms: path.rtt.map(millis),
+        jitter_ms: path.jitter.map(millis),
+        loss_pct: path.loss.map(|share| share * 100.0),
+        rate_mbps: path.capacity.map(|bytes| bytes as f64 * 8.0 / 1e6),
+        queue_ms: path.queue.map(millis),
+        tx_bytes: path.sent_bytes as f64,
+        rx_bytes: path.received_bytes.map(|bytes| bytes as f64),
+        weight: path.weight,
+        mtu: Some(path.inner_mtu),
+        gso,
     }
 }

@@ -21,6 +21,7 @@ use whalescale_core::identity::Secret;
 
 use crate::aead;
 use crate::agent::control::{AgentEvent, Start, Started, lock};
+use crate::agent::interfaces::Wish;
 use crate::io::secret_file;
 
 use convert::Names;
@@ -198,11 +199,22 @@ impl Agent {
     fn apply(&self, command: Command) -> Result<()> {
         let mut names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
         let core = match command {
-            Command::Sockets { port } => {
+            Command::Sockets {
+                port,
+                interfaces,
+                exclude,
+                metered,
+            } => {
                 drop(names);
+                let wish = Wish {
+                    port,
+                    interfaces,
+                    exclude,
+                    metered,
+                };
                 let mut control = lock(&self.started.control);
                 return control
-                    .bind(port)
+                    .set_sockets(wish)
                     .map_err(|cause| io_error(&format!("UDP port {port}"), &cause));
             }
             Command::Link { addresses, routes } => {

@@ -33,8 +33,14 @@ pub struct Identity {
 /// Desired state, or a wish. All but `Ping` are idempotent.
 #[napi(discriminant = "type")]
 pub enum Command {
-    /// UDP sockets, IPv4 and IPv6, on this port; 0 is any.
-    Sockets { port: u16 },
+    /// UDP sockets on this port (0 is any) of these interfaces: `auto` is every one that is fit,
+    /// `exclude` takes some out, `metered` names those that cost money.
+    Sockets {
+        port: u16,
+        interfaces: Vec<String>,
+        exclude: Vec<String>,
+        metered: Vec<String>,
+    },
     /// All addresses and routes of the TUN device.
     Link {
         addresses: Vec<String>,
@@ -115,6 +121,7 @@ pub struct TunStats {
 
 #[napi(object)]
 pub struct UdpStats {
+    pub interface: Option<String>,
     pub local: String,
     pub gso: bool,
     pub gro: bool,
@@ -125,7 +132,8 @@ pub struct UdpStats {
 
 #[napi(object)]
 pub struct PathStats {
-    pub id: u32,
+    /// Our number of it, once it has answered.
+    pub id: Option<u32>,
     pub interface: Option<String>,
     pub local: String,
     pub remote: String,
@@ -137,7 +145,7 @@ pub struct PathStats {
     pub rate_mbps: Option<f64>,
     pub queue_ms: Option<f64>,
     pub tx_bytes: f64,
-    pub rx_bytes: f64,
+    pub rx_bytes: Option<f64>,
     pub weight: Option<f64>,
     pub mtu: Option<u16>,
     pub gso: bool,
@@ -156,6 +164,17 @@ pub struct PeerStats {
     pub rx_bytes: f64,
     pub tx_packets: f64,
     pub rx_packets: f64,
+    pub inner_mtu: u16,
+    /// Packets that waited for an earlier one.
+    pub reorder_held: f64,
+    /// Gaps given up at their deadline.
+    pub reorder_timeouts: f64,
+    /// Lost packets sent again.
+    pub repaired: f64,
+    /// Packets sent twice from the start.
+    pub duplicates: f64,
+    /// Packets delivered after those that should have followed.
+    pub late: f64,
     pub paths: Vec<PathStats>,
 }
 

@@ -11,6 +11,7 @@ mod route;
 pub use address::Address;
 pub use link::{Link, LinkSettings, gso_max_segments};
 pub use monitor::{Event, Monitor};
+pub use route::Route;
 
 use std::fmt;
 use std::io;

@@ -11,7 +11,77 @@ use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 
 use super::{Netlink, NetlinkError};
 
+/// A route of the main table, as far as it tells which interface leads where.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Route {
+    /// The network's first address.
+    pub destination: IpAddr,
+    /// Bits of its prefix.
+    pub prefix: u8,
+    /// The index of the link.
+    pub link: u32,
+    /// The less, the better.
+    pub metric: u32,
+}
+
+impl Route {
+    /// One for each next hop.
+    fn parse(message: &RouteMessage) -> Vec<Self> {
+        let header = &message.header;
+        let (mut to, mut links, mut metric) = (None, Vec::new(), 0);
+        for attribute in &message.attributes {
+            match attribute {
+                RouteAttribute::Destination(RouteAddress::Inet(ip)) => to = Some((*ip).into()),
+                RouteAttribute::Destination(RouteAddress::Inet6(ip)) => to = Some((*ip).into()),
+                RouteAttribute::Oif(index) => links.push(*index),
+                RouteAttribute::MultiPath(hops) => {
+                    links.extend(hops.iter().map(|hop| hop.interface_index));
+                }
+                RouteAttribute::Priority(priority) => metric = *priority,
+                _ => {}
+            }
+        }
+        let any = match header.address_family {
+            AddressFamily::Inet => IpAddr::from([0; 4]),
+            _ => IpAddr::from([0; 16]),
+        };
+        let relevant = header.table == RouteHeader::RT_TABLE_MAIN
+            && header.kind == RouteType::Unicast
+            && matches!(
+                header.address_family,
+                AddressFamily::Inet | AddressFamily::Inet6
+            );
+        if !relevant {
+            return Vec::new();
+        }
+        let route = |link| Self {
+            destination: to.unwrap_or(any),
+            prefix: header.destination_prefix_length,
+            link,
+            metric,
+        };
+        links.into_iter().map(route).collect()
+    }
+}
+
 impl Netlink {
+    /// The unicast routes of the main table, of both families.
+    pub fn routes(&mut self) -> Result<Vec<Route>, NetlinkError> {
+        let mut all = Vec::new();
+        for family in [AddressFamily::Inet, AddressFamily::Inet6] {
+            let mut message = RouteMessage::default();
+            message.header.address_family = family;
+            let request = RouteNetlinkMessage::GetRoute(message);
+            let visit = |part| match part {
+                RouteNetlinkMessage::NewRoute(found) => Some(Route::parse(&found)),
+                _ => None,
+            };
+            let routes = self.dump(&request, visit, "listing routes")?;
+            all.extend(routes.into_iter().flatten());
+        }
+        Ok(all)
+    }
+
     /// Routes `destination/prefix` through the link `index`, with the path MTU `mtu` if given.
     ///
     /// Replaces such a route of the same link only: one that leads elsewhere is somebody else's, could

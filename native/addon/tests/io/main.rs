@@ -4,6 +4,7 @@
 //! test fails. Without root the tests say that they are skipped.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod interfaces;
 mod namespace;
 mod netlink;
 mod seccomp;
