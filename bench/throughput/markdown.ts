@@ -18,7 +18,9 @@ const COLUMNS: readonly (readonly [metric: MetricName, head: string])[] = [
   ['rss', 'RSS, MB'],
 ]
 
-export function throughputMarkdown(result: Result): string {
+/** `json` is what a full run wrote. */
+export function throughputMarkdown(json: string): string {
+  const result = JSON.parse(json) as Result
   const row = (cells: readonly string[]): string => `| ${cells.join(' | ')} |`
   return [
     row(['Peer', 'Version', ...COLUMNS.map(([, head]) => head)]),
