@@ -12,7 +12,7 @@ import { INNER, UNDERLAY, type Pair, type Peer, type Tunnel } from '../peers/pee
 import { answersPing, settle } from '../peers/settle.js'
 import { judge } from './bars.js'
 import { takeTurn } from './loads.js'
-import { provenance } from './machine.js'
+import { provenance } from '../machine.js'
 import { PeerRecord, type Result, type Settings } from './result.js'
 
 interface Contestant {
