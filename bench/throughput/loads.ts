@@ -3,14 +3,14 @@
  */
 import { setTimeout as delay } from 'node:timers/promises'
 
-import { reasonOf } from '../failure.js'
+import { reasonOf } from '../reason.js'
 import { INNER, type Pair, type Tunnel } from '../peers/peer.js'
 import { cpuSeconds, peakMegabytes, scheduledSeconds } from './accounting.js'
 import { tcp, udp, type Flow, type Received } from './iperf.js'
 import type { Figures } from './metric.js'
 import { ping } from './ping.js'
 import { startUpTimes } from './start-up.js'
-import { percentile } from './statistics.js'
+import { percentile } from '../statistics.js'
 
 interface Durations {
   /** Of each bulk load. */

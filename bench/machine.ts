@@ -3,8 +3,8 @@
  */
 import { cpus, loadavg, release, totalmem } from 'node:os'
 
-import { run } from '../command.js'
-import { projectRoot } from '../project.js'
+import { run } from '#src/cli/demo/command.js'
+import { projectRoot } from './project.js'
 
 export interface Provenance {
   readonly date: string
