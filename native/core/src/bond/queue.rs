@@ -8,11 +8,11 @@ use std::time::Duration;
 
 use crate::time::Instant;
 
-/// Standing delay that is tolerated: RFC 8289, section 4.4, and as much again, because a bond's rate
-/// jumps when one of its paths does.
-const TARGET: Duration = Duration::from_millis(10);
-/// RFC 8289, section 4.3: a round trip that covers most flows; a longer one of the bond's replaces it.
-const INTERVAL: Duration = Duration::from_millis(100);
+/// Standing delay that is tolerated: four times that of RFC 8289, section 4.4, because the rate of a
+/// bond jumps when one of its paths does, and what must not wait does not pass through here.
+const TARGET: Duration = Duration::from_millis(20);
+/// Twice that of RFC 8289, section 4.3; a bond's round trip is that of its slowest path.
+const INTERVAL: Duration = Duration::from_millis(200);
 /// Bytes of all packets, when the delay does not bound them first: 100 ms at 300 Mbit/s.
 const LIMIT: usize = 4 << 20;
 
@@ -76,7 +76,7 @@ impl Queue {
         rtt: Duration,
         mut dropped: impl FnMut(Packet),
     ) -> Option<Packet> {
-        let interval = INTERVAL.max(rtt * 2);
+        let interval = INTERVAL.max(rtt * 4);
         let target = TARGET.max(interval / 10);
         loop {
             let packet = self.take()?;

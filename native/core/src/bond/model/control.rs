@@ -37,6 +37,8 @@ const SETTLE_MIN: f64 = 0.025;
 /// Queue by which a climb overshoots in its first round; and the bounds of its excess there.
 const OVERSHOOT: f64 = 0.010;
 const EXCESS_MIN: f64 = 0.02;
+/// The excess of a path that nothing is known of: twice what it delivered (BBR's startup).
+const STARTUP: f64 = 1.0;
 const EXCESS_FIRST: f64 = 0.25;
 /// Queue that ends a startup, beyond the target: a burst on a path just begun shows some, too.
 const STARTUP_SLACK: f64 = 0.004;
@@ -81,7 +83,7 @@ impl Control {
     pub fn new(now: Instant) -> Self {
         Self {
             capacity: None,
-            climb: Some(1.0),
+            climb: Some(STARTUP),
             loss: 0.0,
             rtt: 0.1,
             round: Round::default(),
@@ -146,6 +148,8 @@ impl Control {
         let link = self.link();
         let rate = match (self.climb, self.drain) {
             (Some(_), _) if self.capacity.is_none() => INITIAL_RATE,
+            // At the start, samples of an idle flow tell nothing of the link.
+            (Some(STARTUP), _) => link.max(INITIAL_RATE) * (1.0 + STARTUP),
             (Some(excess), _) => link * (1.0 + excess),
             (None, drain) => {
                 let target = self.target();
@@ -220,7 +224,7 @@ impl Control {
 
     /// A queue that ends a climb.
     fn summit(&self) -> f64 {
-        let startup = self.climb == Some(1.0);
+        let startup = self.climb == Some(STARTUP);
         self.target() + if startup { STARTUP_SLACK } else { 0.0 }
     }
 
