@@ -9,7 +9,7 @@ export declare function close(): void
 
 /** Desired state, or a wish. All but `Ping` are idempotent. */
 export type Command =
-  | { type: 'Sockets'; port: number }
+  | { type: 'Sockets'; port: number; interfaces: Array<string>; exclude: Array<string>; metered: Array<string> }
   | { type: 'Link'; addresses: Array<string>; routes: Array<string> }
   | { type: 'Peer'; id: string; nodeId?: string; wireguardPublicKey: string; presharedKeyFd?: number; endpoints: Array<string>; allowedIps: Array<string>; persistentKeepalive?: number }
   | { type: 'RemovePeer'; id: string }
@@ -61,7 +61,8 @@ export interface OpenConfig {
 }
 
 export interface PathStats {
-  id: number
+  /** Our number of it, once it has answered. */
+  id?: number
   interface?: string
   local: string
   remote: string
@@ -73,7 +74,7 @@ export interface PathStats {
   rateMbps?: number
   queueMs?: number
   txBytes: number
-  rxBytes: number
+  rxBytes?: number
   weight?: number
   mtu?: number
   gso: boolean
@@ -91,6 +92,17 @@ export interface PeerStats {
   rxBytes: number
   txPackets: number
   rxPackets: number
+  innerMtu: number
+  /** Packets that waited for an earlier one. */
+  reorderHeld: number
+  /** Gaps given up at their deadline. */
+  reorderTimeouts: number
+  /** Lost packets sent again. */
+  repaired: number
+  /** Packets sent twice from the start. */
+  duplicates: number
+  /** Packets delivered after those that should have followed. */
+  late: number
   paths: Array<PathStats>
 }
 
@@ -118,6 +130,7 @@ export interface TunStats {
 }
 
 export interface UdpStats {
+  interface?: string
   local: string
   gso: boolean
   gro: boolean
