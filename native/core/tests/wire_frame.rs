@@ -3,7 +3,9 @@
 use std::net::SocketAddr;
 
 use proptest::prelude::*;
-use whalescale_core::wire::frame::{Announced, Frame, PATH_ANNOUNCE, PATH_BIND, Malformed, Plaintext, parse};
+use whalescale_core::wire::frame::{
+    Announced, Frame, Malformed, PATH_ANNOUNCE, PATH_BIND, Plaintext, parse,
+};
 
 fn encoded(frame: Frame) -> Vec<u8> {
     let mut out = Vec::new();
