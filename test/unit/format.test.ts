@@ -1,5 +1,5 @@
 import t from 'tap'
-import { bytes, duration, measured, table } from '#src/cli/format.js'
+import { bar, bytes, duration, measured, table } from '#src/cli/format.js'
 
 t.test('bytes are shown in the largest unit below them', (t) => {
   t.equal(bytes(0), '0 B')
@@ -25,5 +25,13 @@ t.test('what is unmeasured is a dash', (t) => {
 
 t.test('the columns of a table line up', (t) => {
   t.equal(table(['a', 'bb'], [['long', 'x']]), 'a     bb\nlong  x')
+  t.end()
+})
+
+t.test('a bar is filled in proportion, to an eighth of a column', (t) => {
+  t.equal(bar(0, 0, 4), '    ')
+  t.equal(bar(5, 10, 4), '██  ')
+  t.equal(bar(1, 32, 4), '▏   ')
+  t.equal(bar(99, 10, 4), '████')
   t.end()
 })

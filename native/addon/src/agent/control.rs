@@ -171,13 +171,7 @@ impl Started {
             events,
             news: Vec::new(),
         }));
-        let mut threads = Threads::new(Arc::clone(&bells));
-        threads.spawn("ws-transmit", fatal(&control), move || transmit.run())?;
-        threads.spawn("ws-receive", fatal(&control), move || receive.run())?;
-        let side = Arc::clone(&control);
-        threads.spawn("ws-control", fatal(&control), move || {
-            run(&side, &bells, monitor)
-        })?;
+        let threads = spawn(&control, transmit, receive, bells, monitor)?;
         Ok(Self { control, threads })
     }
 
@@ -185,6 +179,24 @@ impl Started {
     pub fn stop(self) {
         drop(self.threads);
     }
+}
+
+/// Starts the three threads.
+fn spawn(
+    control: &Arc<Mutex<ControlSide>>,
+    transmit: TransmitThread,
+    receive: ReceiveThread,
+    bells: Arc<Bells>,
+    monitor: Monitor,
+) -> io::Result<Threads> {
+    let mut threads = Threads::new(Arc::clone(&bells));
+    threads.spawn("ws-transmit", fatal(control), move || transmit.run())?;
+    threads.spawn("ws-receive", fatal(control), move || receive.run())?;
+    let side = Arc::clone(control);
+    threads.spawn("ws-control", fatal(control), move || {
+        run(&side, &bells, monitor)
+    })?;
+    Ok(threads)
 }
 
 fn fatal(control: &Arc<Mutex<ControlSide>>) -> impl FnOnce(String) + Send + 'static {

@@ -49,7 +49,7 @@ pub struct Wish {
 
 impl Wish {
     fn wants(&self, link: &Link) -> bool {
-        let named = |list: &[String]| list.iter().any(|name| *name == link.name);
+        let named = |list: &[String]| list.contains(&link.name);
         let chosen = named(&self.interfaces) || self.interfaces.iter().any(|name| name == "auto");
         chosen && !named(&self.exclude) && link.up && link.carrier && !link.loopback
     }

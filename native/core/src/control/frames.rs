@@ -276,6 +276,7 @@ impl Control {
                     observed: Some(arrival.from.remote),
                 };
                 self.send_frame(index, Some(arrival.from), &reply);
+                self.heard_from(index, arrival.from, now);
             }
             Frame::PathProbeReply { token, .. } => {
                 self.handle_probe_reply(index, arrival.from, token, now)

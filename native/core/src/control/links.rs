@@ -191,7 +191,8 @@ impl Control {
         self.settle(index, now);
     }
 
-    /// A frame came from there: an address that was not known is worth a challenge.
+    /// A frame came from there: an address that was not known is worth a challenge, and a path that had
+    /// failed another look.
     pub(super) fn heard_from(&mut self, index: PeerIndex, from: Endpoint, now: Instant) {
         let Some(peer) = self.peers.get_mut(&index) else {
             return;
@@ -202,6 +203,8 @@ impl Control {
         path.heard = Some(now);
         if !path.probing.validated {
             path.probing.heard(now);
+        } else if path.probing.health == PathHealth::Failed {
+            path.probing.suspect(now);
         }
     }
 
@@ -240,16 +243,14 @@ impl Control {
         let Some(peer) = self.peers.get_mut(&index) else {
             return false;
         };
-        let is_new = peer
-            .paths
-            .get(from)
-            .is_some_and(|path| !path.probing.validated);
+        let path = peer.paths.get(from);
+        let may_be_a_move = path.is_some_and(|path| path.probing.may_be_a_move());
         if !peer.paths.answered(from, token, now) {
             return false;
         }
         let current = peer.endpoint.and_then(|current| peer.paths.get(current));
         let in_doubt = current.is_none_or(|path| path.probing.in_doubt());
-        if is_new && in_doubt {
+        if may_be_a_move && in_doubt {
             self.set_endpoint(index, from, now);
         }
         self.settle(index, now);

@@ -7,8 +7,6 @@
 
 use std::net::SocketAddr;
 
-use arrayvec::ArrayVec;
-
 use crate::constants::limits;
 
 use super::datagram::{decode_address, encode_address};
@@ -54,8 +52,8 @@ pub struct Announced {
     pub link: u32,
 }
 
-/// Addresses of one announcement; what exceeds them is ignored.
-pub type Announcement = ArrayVec<Announced, { limits::ENDPOINTS }>;
+/// Addresses of one announcement: at most [`limits::ENDPOINTS`], what exceeds them is ignored.
+pub type Announcement = Vec<Announced>;
 
 /// A control frame.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -178,7 +176,7 @@ fn parse_announcement(reply: bool, body: &mut Body<'_>) -> Result<Frame, Malform
     let number = u32::from_le_bytes(body.take()?);
     let [count] = body.take()?;
     let mut addresses = Announcement::new();
-    for _ in 0..usize::from(count).min(addresses.capacity()) {
+    for _ in 0..usize::from(count).min(limits::ENDPOINTS) {
         addresses.push(Announced {
             address: decode_address(&body.take()?),
             link: u32::from_le_bytes(body.take()?),
@@ -243,12 +241,12 @@ impl Frame {
                 ref addresses,
                 reply,
             } => {
-                let count = addresses.len() as u8;
+                let count = addresses.len().min(limits::ENDPOINTS) as u8;
                 let flags = u8::from(reply) * FLAG_REPLY;
                 put_header(out, PATH_ANNOUNCE, flags, 5 + 22 * u16::from(count));
                 out.extend_from_slice(&number.to_le_bytes());
                 out.push(count);
-                for announced in addresses {
+                for announced in addresses.iter().take(count.into()) {
                     out.extend_from_slice(&encode_address(announced.address));
                     out.extend_from_slice(&announced.link.to_le_bytes());
                 }

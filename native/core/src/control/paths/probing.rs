@@ -125,7 +125,7 @@ impl Probing {
 
     fn candidate_delay(&self) -> Duration {
         let probes = limits::CANDIDATE_PROBES;
-        if self.lost % probes != 0 {
+        if !self.lost.is_multiple_of(probes) {
             return CANDIDATE_INTERVAL;
         }
         let factor = 1_u32 << (self.lost / probes - 1).min(8);
@@ -219,6 +219,11 @@ impl Probing {
         if std::mem::take(&mut self.only_heard) && !self.validated && self.token.is_none() {
             self.next = Some(now);
         }
+    }
+
+    /// Whether it is unanswered yet and only packets from there tell of it: the peer may have moved.
+    pub(in crate::control) fn may_be_a_move(&self) -> bool {
+        self.only_heard && !self.validated
     }
 
     /// Whether a probe is under way.

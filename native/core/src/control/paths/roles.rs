@@ -17,7 +17,14 @@ pub(super) struct Edge<R> {
 
 /// The places of the edges that carry, ascending.
 pub(super) fn cover<R: Copy + Ord>(edges: &[Edge<R>]) -> BTreeSet<usize> {
-    let mut matching = BTreeSet::new();
+    let mut matching: BTreeSet<usize> = BTreeSet::new();
+    for (place, edge) in edges.iter().enumerate() {
+        let mut taken = matching.iter().filter_map(|at| edges.get(*at));
+        if taken.all(|other| other.local != edge.local && other.remote != edge.remote) {
+            matching.insert(place);
+        }
+    }
+    // Only where that leaves links out do good edges give way.
     for start in 0..edges.len() {
         augment(edges, &mut matching, start);
     }

@@ -1,0 +1,66 @@
+import t from 'tap'
+import { pathsTable } from '#src/cli/commands/paths.js'
+import type { PathsView } from '#src/node/views.js'
+
+type Path = PathsView['peers'][number]['paths'][number]
+
+function path(id: number | null, local: string, txBytes: number): Path {
+  return {
+    id,
+    interface: 'eth0',
+    local,
+    remote: '192.0.2.7:51820',
+    kind: 'direct',
+    state: id === null ? 'probing' : 'healthy',
+    rttMs: null,
+    jitterMs: null,
+    lossPct: 0,
+    rateMbps: null,
+    queueMs: null,
+    txBytes,
+    rxBytes: null,
+    weight: null,
+    mtu: 1400,
+    gso: true,
+  }
+}
+
+function view(...paths: Path[]): PathsView {
+  const peer = {
+    name: 'b',
+    nodeId: null,
+    wireguardPublicKey: '',
+    state: 'connected' as const,
+    innerMtu: 1400,
+    scheduler: 'auto',
+    reorderHeld: 0,
+    reorderTimeouts: 0,
+    repaired: 0,
+    duplicates: 0,
+    late: 0,
+    paths,
+  }
+  return { schema: 1, peers: [peer] }
+}
+
+t.test('what is unmeasured is a dash, and a measured zero is a zero', (t) => {
+  const line = pathsTable(view(path(null, '10.0.0.1:1', 0))).split('\n')[1] ?? ''
+  t.match(line, /^b +- +eth0 .* probing +- +- +0\.0 %/)
+  t.end()
+})
+
+t.test('watching shows what each path sends as a bar, the fastest one full', (t) => {
+  const before = view(path(0, '10.0.0.1:1', 0), path(1, '10.1.0.1:1', 500))
+  const after = view(path(0, '10.0.0.1:1', 1_250_000), path(1, '10.1.0.1:1', 625_500))
+  const [, first, second] = pathsTable(after, { view: before, elapsedMs: 1000 }).split('\n')
+  t.match(first, /██████████ 10\.0 Mbit\/s$/)
+  t.match(second, /█████ {6}5\.0 Mbit\/s$/)
+  t.end()
+})
+
+t.test('a path that was not there before has no rate yet', (t) => {
+  const now = view(path(0, '10.0.0.1:1', 1_250_000))
+  const [, line] = pathsTable(now, { view: view(), elapsedMs: 1000 }).split('\n')
+  t.match(line, / -$/)
+  t.end()
+})
