@@ -54,7 +54,7 @@ export async function makeBed(t: Test): Promise<Bed> {
   })
   const namespace: Bed['namespace'] = async (role) => {
     made += 1
-    const fresh = await lab.namespace(`${role}${made}`)
+    const fresh = plain(await lab.namespace(`${role}${made}`))
     namespaces.push(fresh)
     return fresh
   }
@@ -68,6 +68,15 @@ export async function makeBed(t: Test): Promise<Bed> {
     return { a, b, linkA: interfaceA, linkB: interfaceB }
   }
   return { lab, directory, namespace, pair }
+}
+
+/** Processes start as users start them: without the instruments that tap loads into every Node. */
+function plain(namespace: Namespace): Namespace {
+  return {
+    ...namespace,
+    spawn: (command, args, options) =>
+      namespace.spawn('env', ['-u', 'NODE_OPTIONS', command, ...args], options),
+  }
 }
 
 /** Ends what a test detached into a namespace, which nobody else can be in. */

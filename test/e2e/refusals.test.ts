@@ -127,12 +127,21 @@ void t.test(
   options,
   async (t) => {
     const { node } = await makeCase(t)
-    await node.namespace.exec('ip', ['link', 'add', 'whale0', 'type', 'dummy'])
+    await node.namespace.exec('ip', [
+      'link',
+      'add',
+      'whale0',
+      'type',
+      'veth',
+      'peer',
+      'name',
+      'other',
+    ])
     const result = await whalescale(node.namespace, ['up', node.configFile])
     t.equal(result.code, 2)
     t.match(result.stderr, /interface whale0 exists already; /)
     const { stdout } = await node.namespace.exec('ip', ['-d', 'link', 'show', 'whale0'])
-    t.match(stdout, /dummy/)
+    t.match(stdout, /veth/)
     await node.namespace.exec('ip', ['link', 'delete', 'whale0'])
     await refused(t, node, result)
   },
