@@ -44,14 +44,19 @@ impl ReceiveThread {
                 self.bells.receive.drain();
             }
             let sockets = Arc::clone(&self.sockets);
+            let mut changed = false;
             for (place, socket) in (0..).zip(sockets.iter()) {
                 if poller.readable(bell + 1 + usize::from(place)) {
                     let count = arena.recv(socket)?;
+                    // Control hands a key over before it sends what lets the other end use it, so
+                    // the keys of all that has arrived are here now, but were not before the call.
+                    changed |= self.take_updates();
                     self.take_messages(&mut arena, count, SocketId(place));
                 }
             }
             self.hand_over_reports();
-            if self.take_updates() {
+            changed |= self.take_updates();
+            if changed {
                 poller.clear();
                 poller.add(&self.bells.receive, Interest::Read);
                 for socket in self.sockets.iter() {
