@@ -65,7 +65,18 @@ export async function capture(
   device: string,
   filter = 'udp',
 ): Promise<Capture> {
-  const args = ['-i', device, '-n', '-U', '-s', String(snapLength), '-w', '-', filter]
+  const args = [
+    '-i',
+    device,
+    '-n',
+    '-U',
+    '--immediate-mode',
+    '-s',
+    String(snapLength),
+    '-w',
+    '-',
+    filter,
+  ]
   const running = namespace.spawn('tcpdump', args, { stdio: ['ignore', 'pipe', 'pipe'] })
   const chunks: Buffer[] = []
   // The lab reads text; the records are bytes.
