@@ -3,78 +3,14 @@
  * the agents lies a router, so that no local interface gives the size away.
  */
 import t from 'tap'
-import type { Namespace } from '#src/cli/demo/lab.js'
-import { overlayB, twoAgents } from './agent.js'
-import type { Agent, Duo } from './agent.js'
-import { makeBed, until } from './bed.js'
-import type { Bed } from './bed.js'
+import { overlayB } from './agent.js'
+import { makeBed } from './bed.js'
 import { unless } from './requirements.js'
+import { routed, settles } from './routed.js'
 import { answers } from './stock.js'
 import { stream } from './traffic.js'
 
-const options = { skip: unless(), timeout: 100_000 }
-/** Outer IPv4 and UDP headers, and those of a transport message (whitepaper, 5.4.6). */
-const overhead = 20 + 8 + 32
-/** How exactly the search ends. */
-const step = 16
-
-type Routed = { readonly duo: Duo; narrow(mtu: number): Promise<void> }
-
-/** Two agents with a router between them that forwards at most `mtu` bytes, and tells nobody. */
-async function routed(bed: Bed, mtu: number): Promise<Routed> {
-  const [a, router, b] = [
-    await bed.namespace('a'),
-    await bed.namespace('r'),
-    await bed.namespace('b'),
-  ]
-  const left = await bed.lab.veth(a, router, {
-    addressA: '192.0.2.1/24',
-    addressB: '192.0.2.254/24',
-  })
-  const right = await bed.lab.veth(b, router, {
-    addressA: '198.51.100.1/24',
-    addressB: '198.51.100.254/24',
-  })
-  await router.exec('sysctl', ['-qw', 'net.ipv4.ip_forward=1'])
-  await a.exec('ip', ['route', 'add', 'default', 'via', '192.0.2.254'])
-  await b.exec('ip', ['route', 'add', 'default', 'via', '198.51.100.254'])
-  // What is too big for one of the router's links vanishes, as it does behind many firewalls.
-  for (const end of [a, b]) await dropIcmpErrors(end)
-  const narrow = async (size: number): Promise<void> => {
-    for (const device of [left.interfaceB, right.interfaceB]) {
-      await router.exec('ip', ['link', 'set', device, 'mtu', String(size)])
-    }
-  }
-  await narrow(mtu)
-  const duo = await twoAgents(bed, { a, b }, { endpointOfB: '198.51.100.1:51820' })
-  return { duo, narrow }
-}
-
-async function dropIcmpErrors(end: Namespace): Promise<void> {
-  await end.exec('nft', [
-    'add table inet mute; add chain inet mute in { type filter hook input priority 0; }; add rule inet mute in icmp type destination-unreachable drop',
-  ])
-}
-
-async function deviceMtu(agent: Agent): Promise<number> {
-  const { stdout } = await agent.namespace.exec('ip', ['-o', 'link', 'show', 'whale0'])
-  return Number(/ mtu (\d+) /.exec(stdout)?.[1])
-}
-
-/** Waits for the search to end where it should. */
-async function settles(agent: Agent, path: number, patienceMs: number): Promise<number> {
-  const largest = path - overhead
-  const fits = (mtu: number): boolean => mtu <= largest && mtu > Math.min(largest, 1400) - step
-  return until(
-    `the inner MTU fits a path of ${path}`,
-    async () => {
-      const { innerMtu } = await agent.client.status()
-      return fits(innerMtu) && (await deviceMtu(agent)) === innerMtu ? innerMtu : undefined
-    },
-    patienceMs,
-  )
-}
-
+const options = { skip: unless('nft'), timeout: 100_000 }
 for (const path of [1500, 1428, 1350]) {
   void t.test(`over a path of ${path} bytes the tunnel takes what fits`, options, async (t) => {
     const bed = await makeBed(t)

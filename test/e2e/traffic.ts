@@ -43,17 +43,21 @@ export async function ping(
 
 export type Stream = { readonly sent: StreamReport; readonly received: StreamReport }
 
-/** One TCP connection that carries `bytes` of a pseudo-random stream to `address`. */
+/**
+ * One TCP connection that carries `bytes` of a pseudo-random stream to `address`.
+ * @param megabytesPerSecond at most; 0 is as fast as it goes
+ */
 export async function stream(
   from: Namespace,
   to: Namespace,
   address: string,
   bytes: number,
   port = 7000,
+  megabytesPerSecond = 0,
 ): Promise<Stream> {
   const sink = node(to, 'stream', ['receive', address, port])
   await ready(sink)
-  const source = node(from, 'stream', ['send', address, port, bytes])
+  const source = node(from, 'stream', ['send', address, port, bytes, megabytesPerSecond])
   const [sent, received] = await Promise.all([reportOf(source), reportOf(sink)])
   return {
     sent: JSON.parse(sent) as StreamReport,

@@ -3,16 +3,17 @@
  * hash, so that both ends can be compared.
  *
  *     stream receive ADDRESS PORT
- *     stream send ADDRESS PORT BYTES
+ *     stream send ADDRESS PORT BYTES MEGABYTES_PER_SECOND
  */
 import { createCipheriv, createHash, randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { connect, createServer } from 'node:net'
 import type { Socket } from 'node:net'
+import { setTimeout as delay } from 'node:timers/promises'
 
 export type StreamReport = { readonly bytes: number; readonly sha256: string; readonly ms: number }
 
-const [mode, address = '', port = '', amount = '0'] = process.argv.slice(2)
+const [mode, address = '', port = '', amount = '0', pace = '0'] = process.argv.slice(2)
 const chunkLength = 1 << 16
 
 function report(bytes: number, sha256: string, since: number): void {
@@ -48,6 +49,9 @@ async function send(): Promise<void> {
     const chunk = cipher.update(zeros.subarray(0, Math.min(chunkLength, total - bytes)))
     hash.update(chunk)
     if (!socket.write(chunk)) await once(socket, 'drain')
+    const ahead =
+      Number(pace) === 0 ? 0 : bytes / (Number(pace) * 1000) - (performance.now() - since)
+    if (ahead > 1) await delay(ahead)
   }
   socket.end()
   await once(socket, 'close')
