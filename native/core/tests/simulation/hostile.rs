@@ -308,3 +308,30 @@ fn a_flood_of_garbage_loses_no_valid_packet() {
     assert_eq!(pair.b.delivered.len(), 201);
     assert_eq!(pair.b.dropped(DropReason::Forged), 200 * 50);
 }
+
+#[test]
+fn an_inner_source_is_checked_for_each_packet_of_a_message() {
+    let mut forger = Forger::new(9);
+    let sources = [A_INNER, [10, 88, 0, 3], A_INNER];
+    let packets = sources.map(|source| udp_packet(source, B_INNER, b"mixed"));
+    let datagrams = (forger.next..).zip(&packets);
+    let message: Vec<u8> = datagrams
+        .flat_map(|(counter, packet)| seal(&forger.key, forger.index, counter, packet))
+        .collect();
+    let stride = message.len() / 3;
+    let (from, now) = (forger.pair.a.address, forger.pair.now());
+    forger.pair.b.receive_joined(from, &message, stride, now);
+    assert_eq!(forger.pair.b.delivered.len(), 2);
+    assert_eq!(forger.dropped(DropReason::WrongSource), 1);
+}
+
+#[test]
+fn what_is_sealed_is_padded_to_sixteen_but_not_beyond_the_mtu() {
+    let mut pair = Pair::quiet_stock(10);
+    for length in [0, 3, 4, 5, 1376, 1381, 1392] {
+        pair.a_sends(&vec![7; length]);
+        let inner = length + 28;
+        let sealed = pair.a.sent.last().expect("sent").bytes.len() - 32;
+        assert_eq!(sealed, inner.next_multiple_of(16).min(1420));
+    }
+}

@@ -253,3 +253,24 @@ fn a_stock_peer_on_a_link_that_refuses_long_packets_is_sent_shorter_ones() {
     pair.run_for(ms(50));
     assert_eq!(pair.b.delivered.last().expect("delivered").len(), 1280);
 }
+
+#[test]
+fn an_answer_to_a_probe_counts_only_from_the_path_probed() {
+    let mut pair = auto(16, None);
+    pair.a_sends(b"first");
+    pair.run_for(ms(35));
+    assert_eq!(inner_mtu(&pair.a, &pair), 1280);
+    let answers: Vec<Vec<u8>> = pair
+        .b
+        .sent_of_type(4)
+        .iter()
+        .map(|sent| sent.bytes.clone())
+        .collect();
+    assert!(answers.len() >= 3, "HELLO and two probes");
+    let now = pair.now();
+    for answer in answers {
+        pair.a
+            .receive(crate::pair::address("198.51.100.9:4000"), &answer, now);
+    }
+    assert_eq!(inner_mtu(&pair.a, &pair), 1280);
+}

@@ -258,3 +258,15 @@ fn a_session_renews_when_handshake_messages_are_lost() {
         assert!(longest < secs(3), "silent for {longest:?}");
     }
 }
+
+#[test]
+fn the_responder_does_not_renew_on_receipt_either() {
+    let mut pair = Pair::stock(40);
+    pair.connect();
+    let start = session_start(&pair.b, &pair);
+    pair.run_until(Duration::from_nanos((start + secs(166)).as_nanos()));
+    pair.a_sends(b"late");
+    pair.run_for(secs(1));
+    assert_eq!(pair.b.delivered.len(), 1);
+    assert!(initiations(&pair.b).is_empty());
+}

@@ -172,3 +172,21 @@ fn a_move_is_reported_in_the_status_and_not_as_a_restart() {
     let restarted = |event: &Event| matches!(event, Event::Restarted { .. });
     assert!(!pair.b.events.iter().any(restarted));
 }
+
+#[test]
+fn a_challenge_that_is_answered_from_elsewhere_moves_nobody() {
+    let mut pair = quiet(10);
+    pair.a_sends(b"copied");
+    let copy = pair.a.sent.last().expect("sent").bytes.clone();
+    let now = pair.now();
+    pair.b.receive(elsewhere(), &copy, now);
+    let to_elsewhere = |sent: &&crate::node::Sent| sent.to == elsewhere();
+    let challenge = pair.b.sent.iter().find(to_elsewhere).expect("challenge");
+    // The attacker passes the challenge on, and A answers it in good faith.
+    let (challenge, from) = (challenge.bytes.clone(), pair.b.address);
+    pair.a.receive(from, &challenge, now);
+    pair.flush();
+    pair.run_for(ms(50));
+    pair.b_sends(b"home");
+    assert_eq!(pair.b.sent.last().expect("sent").to, pair.a.address);
+}

@@ -1,12 +1,12 @@
 //! The handshake: it opens a session from either side, from both at once, and over bad networks.
 
-use whalescale_core::control::PeerState;
+use whalescale_core::control::{Command, PeerState};
 use whalescale_core::drops::DropReason;
 use whalescale_core::identity::PresharedKey;
 use whalescale_netem::{Jitter, LinkConfig, Loss, Reorder};
 
-use crate::node::Setup;
-use crate::pair::{Pair, address, link, ms, payloads, secs};
+use crate::node::{Node, Setup};
+use crate::pair::{A_INNER, B_INNER, Pair, address, link, ms, now_at, payloads, secs, udp_packet};
 
 #[test]
 fn the_first_packet_opens_a_session_and_arrives() {
@@ -168,4 +168,68 @@ fn a_session_that_the_other_end_opened_ends_our_own_attempts() {
     assert_eq!(payloads(&pair.a), [b"opens"]);
     assert_eq!(payloads(&pair.b), [b"waits"]);
     assert_eq!(pair.a.sent_of_type(1).len(), 1);
+}
+
+/// An initiation of A's at this time, which A itself knows nothing of.
+fn initiation_at(pair: &Pair, nanos: u64) -> Vec<u8> {
+    let now = now_at(nanos);
+    let mut twin = Node::new(1, pair.a.address, nanos, Setup::default(), now);
+    twin.command(
+        Command::Peer(Box::new(pair.a.peer.clone().expect("peer"))),
+        now,
+    );
+    twin.tun(&udp_packet(A_INNER, B_INNER, b"twin"), now);
+    twin.sent_of_type(1)[0].bytes.clone()
+}
+
+#[test]
+fn initiations_of_one_peer_are_accepted_every_twenty_milliseconds() {
+    let mut pair = Pair::new(10, link());
+    let from = pair.a.address;
+    for (at, answers) in [(1, 1), (2, 1), (20, 1), (21, 2), (40, 2), (41, 3)] {
+        let nanos = at * 1_000_000;
+        let initiation = initiation_at(&pair, nanos);
+        pair.b.receive(from, &initiation, now_at(nanos));
+        assert_eq!(pair.b.sent_of_type(2).len(), answers, "at {at} ms");
+    }
+}
+
+#[test]
+fn a_session_that_was_never_used_makes_room_for_the_next() {
+    let mut pair = Pair::new(11, link());
+    let from = pair.a.address;
+    for at in [1, 100] {
+        let initiation = initiation_at(&pair, at * 1_000_000);
+        pair.b.receive(from, &initiation, now_at(at * 1_000_000));
+    }
+    let indices: Vec<[u8; 4]> = pair
+        .b
+        .sent_of_type(2)
+        .iter()
+        .map(|response| response.bytes[4..8].try_into().expect("index"))
+        .collect();
+    let reasons = [DropReason::UnknownIndex, DropReason::Forged];
+    for (index, reason) in indices.iter().zip(reasons) {
+        let forged = [&[4, 0, 0, 0][..], index, &[0; 40]].concat();
+        pair.b.receive(from, &forged, now_at(200_000_000));
+        assert_eq!(pair.b.dropped(reason), 1);
+    }
+}
+
+#[test]
+fn a_response_to_an_attempt_that_was_given_up_is_unknown() {
+    let mut pair = Pair::new(12, link());
+    pair.a_sends(b"first");
+    pair.run_for(ms(15));
+    let response = pair.b.sent_of_type(2)[0].bytes.clone();
+    // The same A once more, but one that the response does not reach in time.
+    let mut pair = Pair::new(12, link());
+    pair.cut(true);
+    pair.a_sends(b"first");
+    pair.run_for(secs(6));
+    assert_eq!(pair.a.sent_of_type(1).len(), 2);
+    let (from, now) = (pair.b.address, pair.now());
+    pair.a.receive(from, &response, now);
+    assert_eq!(pair.a.dropped(DropReason::UnknownIndex), 1);
+    assert!(pair.a.sent_of_type(4).is_empty());
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use whalescale_core::control::{Command, PeerState};
 use whalescale_core::drops::DropReason;
+use whalescale_core::handoff::{FromSender, PeerIndex};
 use whalescale_core::time::Instant;
 
 use crate::node::Setup;
@@ -228,4 +229,19 @@ fn retries_without_a_socket_to_send_from_do_not_spin() {
     pair.run_for(secs(120));
     assert!(pair.steps - before < 50, "{}", pair.steps - before);
     assert_eq!(pair.a.dropped(DropReason::Unreachable), 1);
+}
+
+#[test]
+fn a_wish_for_a_key_just_after_a_handshake_starts_no_other() {
+    let mut pair = Pair::stock(16);
+    pair.a_sends(b"first");
+    pair.run_for(ms(4_999));
+    for expected in [1, 2] {
+        let now = pair.now();
+        let wish = FromSender::NeedKey(PeerIndex(0));
+        pair.a.control.handle_sender(wish, now);
+        pair.a.pump(now);
+        assert_eq!(initiations(&pair.a).len(), expected);
+        pair.run_for(ms(1));
+    }
 }

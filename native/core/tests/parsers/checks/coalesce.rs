@@ -87,8 +87,10 @@ fn cut(vnet: &VnetHeader, packet: &[u8], offload: Offload) -> Result<Vec<Vec<u8>
     Ok(segments.collect())
 }
 
-/// A packet without what joining may change: the identification of an unfragmentable IPv4 packet,
-/// its header's checksum, and which of its two zeros a TCP checksum has.
+/// A packet without what joining may change: the identification of an unfragmentable IPv4 packet and
+/// its header's checksum; a TCP urgent pointer, which means nothing without URG, and with it the
+/// checksum, of which there are two zeros anyway. That the new checksums are right is for the
+/// segmenter's check.
 fn comparable(packet: &[u8]) -> Vec<u8> {
     let mut packet = packet.to_vec();
     let (protocol, transport) = match packet.first() {
@@ -102,9 +104,10 @@ fn comparable(packet: &[u8]) -> Vec<u8> {
         }
         packet[10..12].fill(0);
     }
-    match packet.get_mut(transport + 16..transport + 18) {
-        Some(checksum) if protocol == 6 && checksum == [0xff, 0xff] => checksum.fill(0),
-        _ => {}
+    if let Some(checksum_and_urgent) = packet.get_mut(transport + 16..transport + 20)
+        && protocol == 6
+    {
+        checksum_and_urgent.fill(0);
     }
     packet
 }
