@@ -54,7 +54,6 @@ impl ReceiveThread {
                     self.take_messages(&mut arena, count, SocketId(place));
                 }
             }
-            self.hand_over_reports();
             changed |= self.take_updates();
             if changed {
                 poller.clear();
@@ -96,6 +95,8 @@ impl ReceiveThread {
             self.receiver
                 .handle_message(arena.bytes(), place, message.stride, from, now);
         }
+        // Before the packets: the local stack may answer at once, and needs the key that they confirm.
+        self.hand_over_reports();
         let Self {
             receiver,
             inlet,

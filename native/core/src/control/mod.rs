@@ -33,7 +33,7 @@ use crate::handshake::mac::CookieChecker;
 use crate::handshake::tai64n::Tai64n;
 use crate::identity::{NodeId, PresharedKey, PublicKey, Secret};
 use crate::routes::{IpPrefix, Overlap, Routes};
-use crate::time::Now;
+use crate::time::{Instant, Now};
 
 pub use peer::PeerState;
 pub use status::{PathStatus, PeerStatus};
@@ -231,6 +231,8 @@ impl Control {
     /// Takes what the send machine saw.
     pub fn handle_sender(&mut self, report: FromSender, now: Now) {
         match report {
+            // Asked before the answer was there: the key is on its way to the send machine.
+            FromSender::NeedKey(peer) if self.has_key(peer, now.instant) => {}
             FromSender::NeedKey(peer) | FromSender::KeyAged(peer) => self.initiate(peer, now),
             FromSender::TooBig {
                 peer,
@@ -262,6 +264,12 @@ impl Control {
                 self.handle_frame(peer, arrival, &plaintext, now.instant);
             }
         }
+    }
+
+    fn has_key(&self, index: PeerIndex, now: Instant) -> bool {
+        let peer = self.peers.get(&index);
+        peer.and_then(|peer| peer.current.as_ref())
+            .is_some_and(|current| now < current.expiry())
     }
 
     fn put_peer(&mut self, mut config: PeerConfig, now: Now) -> Result<(), CommandError> {
