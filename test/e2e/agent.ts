@@ -9,7 +9,7 @@ import type { LabProcess, Namespace } from '#src/cli/demo/lab.js'
 import { entry, until, whalescale } from './bed.js'
 import type { Bed } from './bed.js'
 
-export type PeerPlan = {
+type PeerPlan = {
   readonly name: string
   readonly nodeId?: string
   readonly wireguardPublicKey?: string
@@ -96,7 +96,7 @@ export function configure(node: NodeFiles, plan: NodePlan): void {
  * @param launcher a program with arguments that runs the rest of its arguments
  */
 export async function up(node: NodeFiles, launcher: readonly string[] = []): Promise<Agent> {
-  const [command = '', ...args] = [...launcher, process.execPath, entry, 'up', node.configFile]
+  const [command, ...args] = [...launcher, process.execPath, entry, 'up', node.configFile]
   const running = node.namespace.spawn(command, args)
   const client = new Client(node.controlSocket)
   await until(`agent ${node.name} answers`, async () => {

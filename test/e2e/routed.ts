@@ -10,7 +10,7 @@ const overhead = 20 + 8 + 32
 /** How exactly the search ends. */
 const step = 16
 
-export type Routed = { readonly duo: Duo; narrow(mtu: number): Promise<void> }
+export type Routed = { readonly duo: Duo; readonly narrow: (mtu: number) => Promise<void> }
 
 /** Two agents with a router between them that forwards at most `mtu` bytes, and tells nobody. */
 export async function routed(bed: Bed, mtu: number): Promise<Routed> {

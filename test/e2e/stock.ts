@@ -5,7 +5,7 @@ import type { LabProcess, Namespace } from '#src/cli/demo/lab.js'
 import { finished, until } from './bed.js'
 import type { Bed } from './bed.js'
 
-export type StockPeer = {
+type StockPeer = {
   readonly publicKey: string
   readonly allowedIps: readonly string[]
   readonly endpoint?: string
