@@ -4,8 +4,9 @@
  */
 import { parseArgs } from 'node:util'
 
-import { run } from './command.js'
-import { BenchFailure, reasonOf } from './failure.js'
+import { run } from '#src/cli/demo/command.js'
+import { ExitCode, WhalescaleError } from '#src/errors.js'
+import { reasonOf } from './reason.js'
 import { forget } from './peers/cache.js'
 import { ALL_PEERS } from './peers/list.js'
 import { INNER, type Peer } from './peers/peer.js'
@@ -106,16 +107,12 @@ async function preparePeers(peers: readonly Peer[], refresh: boolean): Promise<v
 }
 
 async function requireMeans(): Promise<void> {
-  if (process.getuid?.() !== 0) {
-    throw new BenchFailure('permission', 'the bench makes network namespaces', {
-      remedy: 'run it as root',
-    })
-  }
   for (const { command, args, debian } of TOOLS) {
     try {
       await run(command, args)
     } catch (error) {
-      throw new BenchFailure('missing-tool', `${command} does not run: ${reasonOf(error)}`, {
+      throw new WhalescaleError(`${command} does not run: ${reasonOf(error)}`, {
+        code: 'ToolMissing',
         remedy: `apt-get install ${debian}`,
         cause: error,
       })
@@ -142,8 +139,12 @@ function selectPeers(only: string | undefined): readonly Peer[] {
   return ALL_PEERS.filter((peer) => names.has(peer.name))
 }
 
-function usage(message: string): BenchFailure {
-  return new BenchFailure('usage', message, { remedy: 'see --help' })
+function usage(message: string): WhalescaleError {
+  return new WhalescaleError(message, {
+    code: 'Usage',
+    remedy: 'see --help',
+    exitCode: ExitCode.usage,
+  })
 }
 
 function print(line: string): void {
@@ -160,5 +161,5 @@ try {
   await main()
 } catch (error) {
   process.stderr.write(`bench: ${reasonOf(error)}\n`)
-  process.exitCode = error instanceof BenchFailure && error.code === 'usage' ? 2 : 1
+  process.exitCode = error instanceof WhalescaleError ? error.exitCode : ExitCode.failure
 }

@@ -5,7 +5,7 @@ import { existsSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
-import { BenchFailure } from './failure.js'
+import { WhalescaleError } from '#src/errors.js'
 
 /** The directory that holds Cargo's and npm's files; found upwards from this module. */
 export function projectRoot(): string {
@@ -13,7 +13,9 @@ export function projectRoot(): string {
   while (!(existsSync(join(directory, 'package.json')) && existsSync(join(directory, 'native')))) {
     const parent = dirname(directory)
     if (parent === directory)
-      throw new BenchFailure('unexpected-output', 'the bench does not lie inside the project')
+      throw new WhalescaleError('the bench does not lie inside the project', {
+        code: 'UnexpectedOutput',
+      })
     directory = parent
   }
   return directory

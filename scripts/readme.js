@@ -1,23 +1,31 @@
 /**
- * Keeps the table of configuration keys in README.md equal to the schema. Without arguments a
- * difference is an error; with --write the table is replaced. Needs dist/.
+ * Keeps the generated parts of README.md equal to what they come from: the table of configuration keys
+ * to the schema, the table of speeds to the last full run of the bench. Without arguments a difference
+ * is an error; with --write the parts are replaced. Needs dist/ and build/tsc/.
  */
-import { readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { configurationMarkdown } from '#src/config/reference.js'
+import { throughputMarkdown } from '../build/tsc/bench/throughput/markdown.js'
 
 const readme = fileURLToPath(new URL('../README.md', import.meta.url))
-const [start, end] = ['<!-- configuration -->', '<!-- /configuration -->']
+const figures = fileURLToPath(new URL('../bench/results/throughput.json', import.meta.url))
+
+/** @type {Record<string, string>} by the name in the markers around it */
+const parts = { configuration: configurationMarkdown() }
+if (existsSync(figures)) parts['bench'] = throughputMarkdown(readFileSync(figures, 'utf8'))
 
 const text = readFileSync(readme, 'utf8')
-const from = text.indexOf(start)
-const to = text.indexOf(end)
-if (from < 0 || to < from) throw new Error(`README.md lacks ${start} and ${end}`)
+const wanted = Object.entries(parts).reduce((all, [name, content]) => {
+  const [start, end] = [`<!-- ${name} -->`, `<!-- /${name} -->`]
+  const [from, to] = [all.indexOf(start), all.indexOf(end)]
+  if (from < 0 || to < from) throw new Error(`README.md lacks ${start} and ${end}`)
+  return `${all.slice(0, from)}${start}\n${content}\n${all.slice(to)}`
+}, text)
 
-const wanted = `${text.slice(0, from)}${start}\n${configurationMarkdown()}\n${text.slice(to)}`
 if (process.argv.includes('--write')) {
   writeFileSync(readme, wanted)
 } else if (text !== wanted) {
-  console.error('README.md differs from the schema: run node scripts/readme.js --write')
+  console.error('README.md differs from its sources: run node scripts/readme.js --write')
   process.exitCode = 1
 }

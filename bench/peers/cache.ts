@@ -6,8 +6,9 @@ import { mkdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { homedir } from 'node:os'
 import { join } from 'node:path'
 
-import { run } from '../command.js'
-import { BenchFailure, reasonOf } from '../failure.js'
+import { run } from '#src/cli/demo/command.js'
+import { WhalescaleError } from '#src/errors.js'
+import { reasonOf } from '../reason.js'
 
 const BUILD_TIMEOUT_MS = 15 * 60_000
 /** Newest first; a release may want a newer Go than is here, or modules that the proxy does not serve. */
@@ -27,7 +28,7 @@ export async function forget(peer: string): Promise<void> {
   await rm(cacheDirectory(peer), { recursive: true, force: true })
 }
 
-/** Builds unless done before. Throws `BenchFailure` (peer-unavailable) with the builder's last words. */
+/** Builds unless done before. Throws `WhalescaleError` (peer-unavailable) with the builder's last words. */
 export async function buildOnce(
   peer: string,
   build: (directory: string) => Promise<string>,
@@ -45,7 +46,10 @@ export async function buildOnce(
     )
     return version
   } catch (error) {
-    throw new BenchFailure('peer-unavailable', `not built: ${reasonOf(error)}`, { cause: error })
+    throw new WhalescaleError(`not built: ${reasonOf(error)}`, {
+      code: 'PeerUnavailable',
+      cause: error,
+    })
   }
 }
 
@@ -87,7 +91,9 @@ export async function goInstallNewest(
     .filter((version) => !version.includes('-'))
     .reverse()
     .slice(0, VERSIONS_TRIED)
-  let refusal: unknown = new BenchFailure('unexpected-output', `${module} has no releases`)
+  let refusal: unknown = new WhalescaleError(`${module} has no releases`, {
+    code: 'UnexpectedOutput',
+  })
   for (const version of releases) {
     try {
       return await goInstall(directory, packages, version)
@@ -109,7 +115,9 @@ export async function goResolve(
     GoMod?: unknown
   }
   if (typeof answer.Version !== 'string' || typeof answer.GoMod !== 'string') {
-    throw new BenchFailure('unexpected-output', `go names no version of ${module}@${query}`)
+    throw new WhalescaleError(`go names no version of ${module}@${query}`, {
+      code: 'UnexpectedOutput',
+    })
   }
   return { version: answer.Version, goMod: await readFile(answer.GoMod, 'utf8') }
 }
@@ -134,6 +142,8 @@ export async function cargoInstall(directory: string, crate: string): Promise<st
   })
   const version = new RegExp(`^${crate} v(\\S+?):?$`, 'm').exec(stdout)?.[1]
   if (version === undefined)
-    throw new BenchFailure('unexpected-output', `cargo does not list ${crate} after installing it`)
+    throw new WhalescaleError(`cargo does not list ${crate} after installing it`, {
+      code: 'UnexpectedOutput',
+    })
   return version
 }

@@ -4,8 +4,8 @@
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 
-import { run } from '../command.js'
-import type { LabProcess } from '../lab.js'
+import { run } from '#src/cli/demo/command.js'
+import type { LabProcess } from '#src/cli/demo/lab.js'
 import { buildOnce, cachedBinary, goInstallNewest } from './cache.js'
 import { INNER, UNDERLAY, type Pair, type Peer } from './peer.js'
 import { linkExists, settle } from './settle.js'

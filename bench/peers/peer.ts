@@ -3,7 +3,7 @@
  * Invariant: all peers get the same underlay, the same inner addresses and the same inner MTU; everything else is
  * the product's own default.
  */
-import type { LabProcess, Namespace } from '../lab.js'
+import type { LabProcess, Namespace } from '#src/cli/demo/lab.js'
 
 /** The veth between the two ends, and the addresses inside the tunnel. */
 export const UNDERLAY = { a: '10.200.0.1', b: '10.200.0.2', prefix: 24, mtu: 1500 } as const
@@ -29,7 +29,7 @@ export interface Tunnel {
 export interface Peer {
   /** Name on the command line and in the result file. */
   readonly name: string
-  /** Makes the programs available and returns their version; throws `BenchFailure` when they cannot be had. */
+  /** Makes the programs available and returns their version; throws `WhalescaleError` when they cannot be had. */
   install(): Promise<string>
   start(pair: Pair): Promise<Tunnel>
 }

@@ -1,7 +1,7 @@
 /**
  * No tunnel at all: a second veth with the tunnel's MTU. The ceiling of the machine.
  */
-import { run } from '../command.js'
+import { run } from '#src/cli/demo/command.js'
 import { INNER, type Peer } from './peer.js'
 
 const DEVICE = 'raw0'

@@ -4,13 +4,13 @@
 import { access } from 'node:fs/promises'
 import { setTimeout as delay } from 'node:timers/promises'
 
-import { BenchFailure } from '../failure.js'
-import type { LabProcess, Namespace } from '../lab.js'
+import { WhalescaleError } from '#src/errors.js'
+import type { LabProcess, Namespace } from '#src/cli/demo/lab.js'
 
 const POLL_MS = 20
 const DEADLINE_MS = 15_000
 
-/** Polls until `ready` holds. Throws `BenchFailure` (command-failed, timeout) naming what was awaited. */
+/** Polls until `ready` holds. Throws `WhalescaleError` (command-failed, timeout) naming what was awaited. */
 export async function settle(
   what: string,
   agents: readonly LabProcess[],
@@ -25,15 +25,16 @@ export async function settle(
   while (!(await ready())) {
     const said =
       agents
-        .map((agent) => (agent.errors() || agent.output()).trim().split('\n').at(-1))
+        .map((agent) => (agent.output().stderr || agent.output().stdout).trim().split('\n').at(-1))
         .find(Boolean) ?? 'no message'
     if (ended.value)
-      throw new BenchFailure('command-failed', `the agent ended before ${what}: ${said}`)
+      throw new WhalescaleError(`the agent ended before ${what}: ${said}`, {
+        code: 'CommandFailed',
+      })
     if (performance.now() > deadline)
-      throw new BenchFailure(
-        'timeout',
-        `${what}: not within ${String(DEADLINE_MS / 1000)} s: ${said}`,
-      )
+      throw new WhalescaleError(`${what}: not within ${String(DEADLINE_MS / 1000)} s: ${said}`, {
+        code: 'Timeout',
+      })
     await delay(POLL_MS)
   }
 }
@@ -59,7 +60,7 @@ export async function answersPing(from: Namespace, address: string): Promise<boo
     await from.exec('ping', ['-n', '-c', '1', '-W', '1', address])
     return true
   } catch (error) {
-    if (error instanceof BenchFailure && error.code === 'command-failed') return false
+    if (error instanceof WhalescaleError && error.code === 'CommandFailed') return false
     throw error
   }
 }

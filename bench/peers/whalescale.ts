@@ -4,9 +4,9 @@
 import { chmod, mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 
-import { run } from '../command.js'
-import { BenchFailure } from '../failure.js'
-import type { LabProcess } from '../lab.js'
+import { run } from '#src/cli/demo/command.js'
+import { WhalescaleError } from '#src/errors.js'
+import type { LabProcess } from '#src/cli/demo/lab.js'
 import { projectRoot } from '../project.js'
 import { INNER, UNDERLAY, type Pair, type Peer, type Tunnel } from './peer.js'
 import { fileExists, settle } from './settle.js'
@@ -37,7 +37,8 @@ async function cli(args: readonly string[]): Promise<string> {
 
 async function install(): Promise<string> {
   if (!(await fileExists(program()))) {
-    throw new BenchFailure('peer-unavailable', 'dist/cli/main.js is not built', {
+    throw new WhalescaleError('dist/cli/main.js is not built', {
+      code: 'PeerUnavailable',
       remedy: 'run npm run build',
     })
   }
@@ -77,7 +78,9 @@ async function start(pair: Pair, aead: Aead): Promise<Tunnel> {
       ) as unknown
     },
     restart: {
-      stopA: () => agents.a.stop(),
+      async stopA() {
+        await agents.a.stop()
+      },
       startA() {
         agents.a = up('a')
       },
@@ -93,7 +96,7 @@ async function prepare(pair: Pair, side: 'a' | 'b'): Promise<End> {
   await chmod(keyFile, 0o600)
   const { nodeId } = JSON.parse(await cli(['id', keyFile, '--json'])) as { nodeId?: unknown }
   if (typeof nodeId !== 'string')
-    throw new BenchFailure('unexpected-output', 'whalescale id --json names no nodeId')
+    throw new WhalescaleError('whalescale id --json names no nodeId', { code: 'UnexpectedOutput' })
   return { side, directory, keyFile, nodeId }
 }
 

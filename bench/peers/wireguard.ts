@@ -5,9 +5,9 @@
 import { rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 
-import { run } from '../command.js'
-import { BenchFailure } from '../failure.js'
-import type { LabProcess, Namespace } from '../lab.js'
+import { run } from '#src/cli/demo/command.js'
+import { WhalescaleError } from '#src/errors.js'
+import type { LabProcess, Namespace } from '#src/cli/demo/lab.js'
 import { buildOnce, cachedBinary, cargoInstall, goInstall, goResolve } from './cache.js'
 import { INNER, UNDERLAY, type Pair, type Peer, type Tunnel } from './peer.js'
 import { fileExists, settle } from './settle.js'
@@ -50,7 +50,7 @@ async function start(implementation: Implementation, pair: Pair): Promise<Tunnel
     for (const end of ends) {
       agents.push(
         end.namespace.spawn(binary, [...implementation.foreground, end.device], {
-          env: { LOG_LEVEL: 'error', WG_LOG_LEVEL: 'error', WG_SUDO: 'true' },
+          env: { ...process.env, LOG_LEVEL: 'error', WG_LOG_LEVEL: 'error', WG_SUDO: 'true' },
         }),
       )
     }
@@ -121,10 +121,9 @@ async function buildTailscaleFork(directory: string): Promise<string> {
     'm',
   ).exec(goMod)?.[1]
   if (version === undefined)
-    throw new BenchFailure(
-      'unexpected-output',
-      `tailscale's go.mod does not name ${TAILSCALE_FORK}`,
-    )
+    throw new WhalescaleError(`tailscale's go.mod does not name ${TAILSCALE_FORK}`, {
+      code: 'UnexpectedOutput',
+    })
   return goInstall(directory, [TAILSCALE_FORK], version)
 }
 

@@ -5,9 +5,9 @@
  */
 import { readdir, readFile } from 'node:fs/promises'
 
-import { run } from '../command.js'
-import { BenchFailure } from '../failure.js'
-import type { LabProcess } from '../lab.js'
+import { run } from '#src/cli/demo/command.js'
+import { WhalescaleError } from '#src/errors.js'
+import type { LabProcess } from '#src/cli/demo/lab.js'
 
 let ticksPerSecond: number | undefined
 
@@ -57,7 +57,9 @@ async function processTicks(pid: number): Promise<number> {
   const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
   const ticks = Number(fields[11]) + Number(fields[12])
   if (!Number.isFinite(ticks))
-    throw new BenchFailure('unexpected-output', `/proc/${String(pid)}/stat has no utime and stime`)
+    throw new WhalescaleError(`/proc/${String(pid)}/stat has no utime and stime`, {
+      code: 'UnexpectedOutput',
+    })
   return ticks
 }
 

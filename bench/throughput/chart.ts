@@ -135,7 +135,7 @@ function footerLines({ provenance: p, settings: s, peers }: Result): string[] {
 }
 
 /** A Go pseudo-version is told by its date and commit. */
-function shortVersion(version: string): string {
+export function shortVersion(version: string): string {
   const pseudo = /-(?:0\.)?(\d{8})\d{6}-([0-9a-f]{7})[0-9a-f]{5}$/.exec(version)
   return pseudo === null ? version : `${pseudo[1] ?? ''}-${pseudo[2] ?? ''}`
 }

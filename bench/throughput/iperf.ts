@@ -6,8 +6,8 @@
 import { readFile } from 'node:fs/promises'
 import { setTimeout as delay } from 'node:timers/promises'
 
-import { BenchFailure } from '../failure.js'
-import type { LabProcess, Namespace } from '../lab.js'
+import { WhalescaleError } from '#src/errors.js'
+import type { LabProcess, Namespace } from '#src/cli/demo/lab.js'
 
 export interface Flow {
   readonly from: Namespace
@@ -58,14 +58,15 @@ interface Report {
   }
 }
 
-/** Exported for its test. Throws `BenchFailure` (command-failed, unexpected-output). */
+/** Exported for its test. Throws `WhalescaleError` (command-failed, unexpected-output). */
 function received(json: string): Received {
   const report = JSON.parse(json) as Report
   if (typeof report.error === 'string')
-    throw new BenchFailure('command-failed', `iperf3: ${report.error}`)
+    throw new WhalescaleError(`iperf3: ${report.error}`, { code: 'CommandFailed' })
   const { bytes, seconds } = report.end?.sum_received ?? {}
   if (typeof bytes !== 'number' || typeof seconds !== 'number' || seconds <= 0) {
-    throw new BenchFailure('unexpected-output', 'iperf3 reports no received bytes', {
+    throw new WhalescaleError('iperf3 reports no received bytes', {
+      code: 'UnexpectedOutput',
       remedy: 'install iperf3 3.10 or newer',
     })
   }
@@ -83,9 +84,9 @@ async function listening(server: LabProcess, port: number): Promise<void> {
     }
     await delay(5)
   }
-  throw new BenchFailure(
-    'timeout',
-    `iperf3 does not listen: ${server.errors().trim() || 'no message'}`,
+  throw new WhalescaleError(
+    `iperf3 does not listen: ${server.output().stderr.trim() || 'no message'}`,
+    { code: 'Timeout' },
   )
 }
 

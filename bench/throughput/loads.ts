@@ -3,7 +3,7 @@
  */
 import { setTimeout as delay } from 'node:timers/promises'
 
-import { reasonOf } from '../failure.js'
+import { reasonOf } from '../reason.js'
 import { INNER, type Pair, type Tunnel } from '../peers/peer.js'
 import { cpuSeconds, peakMegabytes, scheduledSeconds } from './accounting.js'
 import { tcp, udp, type Flow, type Received } from './iperf.js'

@@ -3,7 +3,7 @@
  */
 import { cpus, loadavg, release, totalmem } from 'node:os'
 
-import { run } from '../command.js'
+import { run } from '#src/cli/demo/command.js'
 import { projectRoot } from '../project.js'
 
 export interface Provenance {

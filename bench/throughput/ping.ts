@@ -1,8 +1,8 @@
 /**
  * Round-trip times by ping: every reply counts, not ping's own summary, so that percentiles are exact.
  */
-import { BenchFailure } from '../failure.js'
-import type { Namespace } from '../lab.js'
+import { WhalescaleError } from '#src/errors.js'
+import type { Namespace } from '#src/cli/demo/lab.js'
 import { mean, percentile } from './statistics.js'
 
 export interface RoundTrips {
@@ -32,9 +32,10 @@ export async function ping(from: Namespace, address: string, seconds: number): P
   return roundTrips(stdout)
 }
 
-/** Exported for its test. Throws `BenchFailure` (unexpected-output) when there is no reply. */
+/** Exported for its test. Throws `WhalescaleError` (unexpected-output) when there is no reply. */
 function roundTrips(output: string): RoundTrips {
   const times = [...output.matchAll(/ time=([\d.]+) ms/g)].map((match) => Number(match[1]))
-  if (times.length === 0) throw new BenchFailure('unexpected-output', 'ping got no reply')
+  if (times.length === 0)
+    throw new WhalescaleError('ping got no reply', { code: 'UnexpectedOutput' })
   return { mean: mean(times), p50: percentile(times, 50), p99: percentile(times, 99) }
 }

@@ -6,8 +6,8 @@ import { mkdir, mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
-import { reasonOf } from '../failure.js'
-import { createLab } from '../lab.js'
+import { reasonOf } from '../reason.js'
+import { createLab } from '#src/cli/demo/lab.js'
 import { INNER, UNDERLAY, type Pair, type Peer, type Tunnel } from '../peers/peer.js'
 import { answersPing, settle } from '../peers/settle.js'
 import { judge } from './bars.js'
@@ -26,11 +26,11 @@ export async function runThroughput(
   settings: Settings,
   report: (line: string) => void,
 ): Promise<Result> {
+  const lab = await createLab()
   const origin = await provenance()
   const contestants = await install(peers, report)
   const present = contestants.filter(({ record }) => record.available)
   const directory = await mkdtemp(join(tmpdir(), 'whalescale-bench-'))
-  const lab = createLab()
   try {
     const a = await lab.namespace('a')
     const b = await lab.namespace('b')

@@ -3,14 +3,14 @@
  */
 import { fileURLToPath } from 'node:url'
 
-import { BenchFailure } from '../failure.js'
-import type { LabProcess } from '../lab.js'
+import { WhalescaleError } from '#src/errors.js'
+import type { LabProcess } from '#src/cli/demo/lab.js'
 import { INNER, type Pair, type Tunnel } from '../peers/peer.js'
 import { settle } from '../peers/settle.js'
 
 const ECHO_PORT = 4000
 
-/** Milliseconds, one per try. Throws `BenchFailure` when a try gets no answer. */
+/** Milliseconds, one per try. Throws `WhalescaleError` when a try gets no answer. */
 export async function startUpTimes(
   pair: Pair,
   restart: NonNullable<Tunnel['restart']>,
@@ -25,7 +25,9 @@ export async function startUpTimes(
       String(ECHO_PORT),
     ])
   const ready = (process: LabProcess): Promise<void> =>
-    settle('the prober', [process], () => Promise.resolve(process.output().includes('ready')))
+    settle('the prober', [process], () =>
+      Promise.resolve(process.output().stdout.includes('ready')),
+    )
 
   const echo = prober('echo')
   try {
@@ -47,8 +49,8 @@ export async function startUpTimes(
 }
 
 function answeredAt(probe: LabProcess): bigint {
-  const answer = /^answered (\d+)$/m.exec(probe.output())?.[1]
+  const answer = /^answered (\d+)$/m.exec(probe.output().stdout)?.[1]
   if (answer === undefined)
-    throw new BenchFailure('timeout', 'no answer through the restarted tunnel')
+    throw new WhalescaleError('no answer through the restarted tunnel', { code: 'Timeout' })
   return BigInt(answer)
 }

@@ -3,19 +3,16 @@
  * a lab made goes with it: on `close`, which may be called twice, and when the program ends or is
  * interrupted. Needs root and iproute2.
  */
-import { execFile, execFileSync, spawn } from 'node:child_process'
+import { execFileSync, spawn } from 'node:child_process'
 import type { ChildProcess, StdioOptions } from 'node:child_process'
 import { once } from 'node:events'
-import { promisify } from 'node:util'
-import { ExitCode, WhalescaleError, messageOf } from '../../errors.js'
+import { constants } from 'node:os'
+import { ExitCode, WhalescaleError, systemCode } from '../../errors.js'
+import { largestOutput, run } from './command.js'
+import type { CommandOptions, Output } from './command.js'
 
-const run = promisify(execFile)
-/** iperf3's JSON of a long run stays well below. */
-const largestOutput = 64 * 1024 * 1024
 /** Between asking a process to end and making it. */
 const graceMs = 5_000
-
-export type Output = { readonly stdout: string; readonly stderr: string }
 
 export type LabProcess = {
   readonly pid: number
@@ -34,7 +31,7 @@ export type Namespace = {
   /** Its name for `ip netns`. */
   readonly name: string
   /** Runs a command to its end. @throws WhalescaleError with what it wrote when it fails */
-  exec(command: string, args: readonly string[]): Promise<Output>
+  exec(command: string, args: readonly string[], options?: CommandOptions): Promise<Output>
   /** Starts a command that `lab.close` stops if nobody has before. */
   spawn(command: string, args: readonly string[], options?: SpawnOptions): LabProcess
 }
@@ -53,19 +50,6 @@ export type Lab = {
   /** Joins two namespaces; each end is called after the other side. */
   veth(a: Namespace, b: Namespace, options: VethOptions): Promise<Veth>
   close(): Promise<void>
-}
-
-async function execute(command: string, args: readonly string[]): Promise<Output> {
-  try {
-    return await run(command, args, { maxBuffer: largestOutput })
-  } catch (error) {
-    const stderr = error instanceof Error && 'stderr' in error ? String(error.stderr).trim() : ''
-    const detail = stderr === '' ? messageOf(error) : stderr
-    throw new WhalescaleError(`${[command, ...args].join(' ')}: ${detail}`, {
-      code: 'CommandFailed',
-      cause: error,
-    })
-  }
 }
 
 function start(command: string, args: readonly string[], options: SpawnOptions): LabProcess {
@@ -111,11 +95,21 @@ function requireRoot(): void {
   })
 }
 
-/** Deletes namespaces at once, for when the program ends; what holds them open was killed before. */
-function removeNow(names: Iterable<string>, processes: Iterable<LabProcess>): void {
-  for (const { child } of processes) child.kill('SIGKILL')
-  for (const name of names) execFileSync('ip', ['netns', 'delete', name], { stdio: 'ignore' })
+/** Kills at once whatever still runs in a namespace, children of children too, and deletes it. */
+function removeNow(name: string): void {
+  const inside = execFileSync('ip', ['netns', 'pids', name], { encoding: 'utf8' })
+  for (const pid of inside.split('\n').filter(Boolean)) {
+    try {
+      process.kill(Number(pid), 'SIGKILL')
+    } catch (error) {
+      // It was quicker than we.
+      if (systemCode(error) !== 'ESRCH') throw error
+    }
+  }
+  execFileSync('ip', ['netns', 'delete', name], { stdio: 'ignore' })
 }
+
+const endings = ['SIGHUP', 'SIGINT', 'SIGTERM'] as const
 
 /** @throws WhalescaleError NoPermission without root */
 export function createLab(): Promise<Lab> {
@@ -124,25 +118,24 @@ export function createLab(): Promise<Lab> {
   const processes = new Set<LabProcess>()
 
   const onExit = (): void => {
-    removeNow(names, processes)
+    for (const name of names) {
+      names.delete(name)
+      removeNow(name)
+    }
   }
   const onSignal = (signal: NodeJS.Signals): void => {
-    onExit()
-    names.clear()
-    process.exit(signal === 'SIGINT' ? 130 : 143)
+    // The exit runs `onExit`. The code is the shell's: 128 and the number of the signal.
+    process.exit(128 + constants.signals[signal])
   }
   process.on('exit', onExit)
-  process.on('SIGINT', onSignal)
-  process.on('SIGTERM', onSignal)
+  for (const signal of endings) process.on(signal, onSignal)
 
   const close = async (): Promise<void> => {
     await Promise.all([...processes].map((running) => running.stop()))
     processes.clear()
-    for (const name of names) {
-      await execute('ip', ['netns', 'delete', name])
-      names.delete(name)
-    }
-    process.off('exit', onExit).off('SIGINT', onSignal).off('SIGTERM', onSignal)
+    onExit()
+    process.off('exit', onExit)
+    for (const signal of endings) process.off(signal, onSignal)
   }
 
   const spawnIn =
@@ -156,10 +149,11 @@ export function createLab(): Promise<Lab> {
 
   const namespace = async (short: string): Promise<Namespace> => {
     const name = `ws-${process.pid}-${short}`
-    await execute('ip', ['netns', 'add', name])
+    await run('ip', ['netns', 'add', name])
     names.add(name)
     const prefix = ['netns', 'exec', name]
-    const exec: Namespace['exec'] = (command, args) => execute('ip', [...prefix, command, ...args])
+    const exec: Namespace['exec'] = (command, args, options) =>
+      run('ip', [...prefix, command, ...args], options)
     await exec('ip', ['link', 'set', 'lo', 'up'])
     return { name, exec, spawn: spawnIn(prefix) }
   }
