@@ -150,7 +150,7 @@ void t.test('a change of address of wireguard-go keeps the session', options, as
   await stock.set(['listen-port', '51999'])
   // The answer to the very packet that tells of the move may still go to the old address.
   const { sent, received } = await ping(pair.b, overlayA, 20, 50)
-  t.ok(sent === 20 && received >= 19, `${received} of ${sent} pings were answered`)
+  t.ok(sent - received <= 1, `${received} of ${sent} pings were answered`)
   t.equal((await peerOf(agent, 'stock')).endpoint, `${addressB}:51999`)
   t.match(await ping(pair.a, overlayB, 5, 50), { received: 5 }, 'we send to the new address')
   t.equal(await stock.show('latest-handshakes'), handshake, 'there was no new handshake')
