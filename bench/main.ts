@@ -7,6 +7,8 @@ import { parseArgs } from 'node:util'
 import { run } from '#src/cli/demo/command.js'
 import { ExitCode, WhalescaleError } from '#src/errors.js'
 import { reasonOf } from './reason.js'
+import { SCHEDULERS } from './multipath/carriers.js'
+import { multipath, scenarioNames } from './multipath/command.js'
 import { forget } from './peers/cache.js'
 import { ALL_PEERS } from './peers/list.js'
 import { INNER, type Peer } from './peers/peer.js'
@@ -16,13 +18,18 @@ import { renderTables } from './throughput/table.js'
 import { writeResult } from './throughput/write.js'
 
 const USAGE = `usage: npm run bench -- throughput [--quick] [--only NAME,...] [--rounds N]
+       npm run bench -- multipath [--quick] [--only SCENARIO,...] [--schedulers NAME,...] [--seeds N]
        npm run bench -- peers [--only NAME,...] [--refresh]
 
   throughput    all peers turn by turn between two network namespaces; needs root
+  multipath     one flow over several emulated links, and links that die; needs root
   peers         builds the peers into the cache and prints their versions
   --quick       short loads and two rounds: shows that it works, not how fast it is
   --only        these peers: ${ALL_PEERS.map((peer) => peer.name).join(', ')}
+                or these scenarios: ${scenarioNames}
   --rounds      turns of every peer (default 5, quick 2)
+  --schedulers  the first is held to the bars: ${SCHEDULERS.join(', ')}
+  --seeds       runs of every scenario with chance in it (default 10, quick 1)
   --refresh     forget what was built and take the newest releases`
 
 const FULL = {
@@ -57,8 +64,12 @@ async function main(): Promise<void> {
     print(USAGE)
     return
   }
-  const peers = selectPeers(values.only)
   if (rest.length > 0) throw usage(`unexpected argument ${rest.join(' ')}`)
+  if (command === 'multipath') {
+    const { quick, only, schedulers, seeds } = values
+    return multipath({ quick, only, schedulers, seeds }, print, progress)
+  }
+  const peers = selectPeers(values.only)
   if (command === 'peers') return preparePeers(peers, values.refresh)
   if (command === 'throughput')
     return throughput(peers, settingsOf(values.quick, values.rounds), values.only !== undefined)
@@ -73,6 +84,8 @@ function readArguments() {
         quick: { type: 'boolean', default: false },
         only: { type: 'string' },
         rounds: { type: 'string' },
+        schedulers: { type: 'string' },
+        seeds: { type: 'string' },
         refresh: { type: 'boolean', default: false },
         help: { type: 'boolean', short: 'h', default: false },
       },

@@ -1,36 +1,16 @@
 /**
  * Horizontal bar charts as SVG, one panel per figure. Pure.
  * Invariants: every panel starts at zero; a whisker spans the rounds' minimum and maximum; a peer without a figure
- * keeps its row and says so; the card brings its own background, so it reads on any page, light or dark.
+ * keeps its row and says so.
  */
+import { card, MARGIN, round, text } from '../svg.js'
 import { format, METRICS, type MetricName } from './metric.js'
 import type { PeerResult, Result } from './result.js'
-import type { Summary } from './statistics.js'
+import type { Summary } from '../statistics.js'
 
 const PANEL = { width: 470, label: 112, value: 58, row: 23, bar: 13, head: 44, gap: 26 } as const
-const MARGIN = 24
 const TITLE_HEIGHT = 44
 const FOOTER_LINE = 15
-
-const STYLE = `
-.card{fill:#ffffff;stroke:#d0d7de}
-text{font:12px ui-sans-serif,system-ui,-apple-system,"Segoe UI",Helvetica,Arial,sans-serif;fill:#1f2328}
-.title{font-size:17px;font-weight:600}
-.head{font-size:13px;font-weight:600}
-.soft{fill:#59636e}
-.foot{font-size:10.5px;fill:#59636e}
-.own{font-weight:600}
-.axis{stroke:#d0d7de}
-.whisker{stroke:#1f2328;stroke-opacity:.65;stroke-width:1.25;fill:none}
-.bar{fill:#a5b1bf}.bar-own{fill:#0969da}.bar-ring{fill:#54a3f2}.bar-raw{fill:#dfe4ea}
-@media (prefers-color-scheme:dark){
-.card{fill:#0d1117;stroke:#30363d}
-text{fill:#e6edf3}
-.soft,.foot{fill:#9198a1}
-.axis{stroke:#30363d}
-.whisker{stroke:#e6edf3}
-.bar{fill:#57606a}.bar-own{fill:#2f81f7}.bar-ring{fill:#1a5fb4}.bar-raw{fill:#2b323a}
-}`
 
 const BAR_CLASS: Readonly<Record<string, string>> = {
   whalescale: 'bar-own',
@@ -52,15 +32,10 @@ export function renderChart(result: Result, title: string, metrics: readonly Met
     const y = MARGIN + TITLE_HEIGHT + Math.floor(i / columns) * (panelHeight + PANEL.gap)
     return `<g transform="translate(${String(x)} ${String(y)})">${panel(result.peers, metric)}</g>`
   })
-  return [
-    `<svg xmlns="http://www.w3.org/2000/svg" width="${String(width)}" height="${String(height)}" viewBox="0 0 ${String(width)} ${String(height)}" role="img">`,
-    `<title>${escape(title)}</title><style>${STYLE}</style>`,
-    `<rect class="card" x=".5" y=".5" width="${String(width - 1)}" height="${String(height - 1)}" rx="8"/>`,
-    text(MARGIN, MARGIN + 14, title, 'title'),
+  return card(title, width, height, [
     ...panels,
     ...footer.map((line, i) => text(MARGIN, MARGIN + body + i * FOOTER_LINE, line, 'foot')),
-    '</svg>\n',
-  ].join('\n')
+  ])
 }
 
 function panel(peers: readonly PeerResult[], metric: MetricName): string {
@@ -149,23 +124,4 @@ function wrap(items: readonly string[], columns: number): string[] {
     else lines.push(item)
   }
   return lines
-}
-
-function text(
-  x: number,
-  y: number,
-  content: string,
-  kind: string,
-  anchor: 'start' | 'end' = 'start',
-): string {
-  const attributes = `${kind === '' ? '' : ` class="${kind}"`}${anchor === 'start' ? '' : ' text-anchor="end"'}`
-  return `<text x="${String(x)}" y="${String(y)}"${attributes}>${escape(content)}</text>`
-}
-
-function round(value: number): number {
-  return Math.round(value * 10) / 10
-}
-
-function escape(content: string): string {
-  return content.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;')
 }

@@ -10,7 +10,7 @@ import { tcp, udp, type Flow, type Received } from './iperf.js'
 import type { Figures } from './metric.js'
 import { ping } from './ping.js'
 import { startUpTimes } from './start-up.js'
-import { percentile } from './statistics.js'
+import { percentile } from '../statistics.js'
 
 interface Durations {
   /** Of each bulk load. */

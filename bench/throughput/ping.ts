@@ -3,7 +3,7 @@
  */
 import { WhalescaleError } from '#src/errors.js'
 import type { Namespace } from '#src/cli/demo/lab.js'
-import { mean, percentile } from './statistics.js'
+import { mean, percentile } from '../statistics.js'
 
 export interface RoundTrips {
   readonly mean: number

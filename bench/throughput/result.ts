@@ -3,10 +3,10 @@
  * Invariant: every peer asked for is in it, with figures or with the reason why it has none.
  */
 import type { Turn } from './loads.js'
-import type { Provenance } from './machine.js'
+import type { Provenance } from '../machine.js'
 import { METRIC_NAMES, type Figures, type MetricName } from './metric.js'
 import type { Verdict } from './bars.js'
-import { summarise, type Summary } from './statistics.js'
+import { summarise, type Summary } from '../statistics.js'
 
 export interface PeerResult {
   readonly name: string

@@ -2,6 +2,7 @@
  * The result as text: figures, ratios, bars, and what failed. Pure.
  */
 import type { Verdict } from './bars.js'
+import { align } from '../align.js'
 import { format, METRICS, METRIC_NAMES, type MetricName } from './metric.js'
 import type { PeerResult, Result } from './result.js'
 
@@ -118,15 +119,4 @@ function notes(peers: readonly PeerResult[]): string[] {
 
 function show(metric: MetricName, value: number | undefined): string {
   return value === undefined ? NO_FIGURE : format(metric, value)
-}
-
-/** Columns as wide as their widest cell; figures to the right, names to the left. */
-function align(rows: readonly (readonly string[])[], side: 'left' | 'right' = 'right'): string {
-  const columns = Math.max(...rows.map((row) => row.length))
-  const widths = Array.from({ length: columns }, (_, i) =>
-    Math.max(...rows.map((row) => row[i]?.length ?? 0)),
-  )
-  const pad = (cell: string, i: number): string =>
-    side === 'left' || i === 0 ? cell.padEnd(widths[i] ?? 0) : cell.padStart(widths[i] ?? 0)
-  return rows.map((row) => row.map(pad).join('  ').trimEnd()).join('\n')
 }

@@ -1,0 +1,183 @@
+/**
+ * One run of the bench: scenario by scenario, seed by seed, all contestants of a scenario turn by turn.
+ * Invariants: the links of a seed are equal for all contestants; each path alone is measured once per seed and
+ * shared by the scenarios; nothing outlives the run.
+ */
+import { createLab } from '#src/cli/demo/lab.js'
+import { withDirectory } from '../directory.js'
+import { provenance } from '../machine.js'
+import { reasonOf } from '../reason.js'
+import { makeBed, type Bed } from './bed.js'
+import { mptcp, plainTcp, whalescale, type Carrier, type Scheduler } from './carriers.js'
+import { buildEmulator, type Link } from './emulator.js'
+import { judge } from './judge.js'
+import { MEASURES, type Measured } from './measure.js'
+import { ContestantRecord, type Result, type ScenarioResult, type Settings } from './result.js'
+import type { Scenario } from './scenario.js'
+
+interface Contestant {
+  readonly name: string
+  readonly carrier: Carrier
+  readonly links: readonly Link[]
+}
+
+type Report = (line: string) => void
+
+/** What a run needs to know and to remember. */
+interface Campaign {
+  readonly bed: Bed
+  readonly settings: Settings
+  readonly schedulers: readonly Scheduler[]
+  /** Goodput of single paths, by link, topology, congestion control and seed. */
+  readonly alone: Map<string, Promise<Measured>>
+  readonly report: Report
+}
+
+/** `report` is told what happens, one line at a time. */
+export async function runMultipath(
+  scenarios: readonly Scenario[],
+  schedulers: readonly Scheduler[],
+  settings: Settings,
+  report: Report,
+): Promise<Result> {
+  const lab = await createLab()
+  const origin = await provenance()
+  report('the link emulator: building it if need be')
+  await buildEmulator()
+  const results = await withDirectory(async (directory) => {
+    try {
+      const bed = await makeBed(lab, directory)
+      const campaign = { bed, settings, schedulers, alone: new Map<string, never>(), report }
+      const played: ScenarioResult[] = []
+      for (const scenario of scenarios) played.push(await play(campaign, scenario))
+      return played
+    } finally {
+      await lab.close()
+    }
+  })
+  const main = schedulers[0] ?? 'auto'
+  const bars = judge(results, main)
+  return {
+    schema: 1,
+    bench: 'multipath',
+    provenance: origin,
+    settings,
+    scenarios: results,
+    bars,
+  }
+}
+
+async function play(campaign: Campaign, scenario: Scenario): Promise<ScenarioResult> {
+  const singles = scenario.links.map((_, i) => new ContestantRecord(`alone ${i + 1}`))
+  const contestants = contestantsOf(scenario, campaign)
+  const records = new Map(contestants.map(({ name }) => [name, new ContestantRecord(name)]))
+  const { seeds, rounds } = campaign.settings
+  const times = scenario.random && scenario.bars.length > 0 ? seeds : rounds
+  for (let seed = 1; seed <= times; seed++) {
+    const label = `${scenario.name} ${seed}/${times}`
+    const alone = await measureAlone(campaign, scenario, seed, singles, label)
+    if (alone === undefined) continue
+    for (const contestant of contestants) {
+      campaign.report(`${label}: ${contestant.name}`)
+      const record = records.get(contestant.name)
+      try {
+        const { measured, paths } = await measure(campaign, scenario, contestant, seed, alone)
+        record?.add(seed, measured, paths)
+      } catch (error) {
+        record?.failed(seed, reasonOf(error))
+      }
+    }
+  }
+  const measuredSingles = singles.map((record) => record.finish())
+  return {
+    ...scenario,
+    contestants: [
+      ...measuredSingles.filter(({ runs, failures }) => runs.length + failures.length > 0),
+      ...[...records.values()].map((record) => record.finish()),
+    ],
+  }
+}
+
+async function measure(
+  { bed, settings }: Campaign,
+  scenario: Scenario,
+  { carrier, links }: Contestant,
+  seed: number,
+  alone: readonly number[],
+): Promise<{ measured: Measured; paths: unknown }> {
+  const { congestionControl, kind, topology } = scenario
+  return bed.run(
+    { links, topology, seed, congestionControl, carrier },
+    async (carried, emulator) => {
+      const stage = { scenario, durations: settings, route: carried.route, emulator, alone }
+      const measured = await MEASURES[kind](stage)
+      return { measured, paths: await carried.describe() }
+    },
+  )
+}
+
+const needsSingles = ({ kind, links, udpMbit }: Scenario): boolean =>
+  links.length > 1 && kind !== 'rpc' && udpMbit === undefined
+
+/** Mbit/s of each path; undefined when one of them could not be measured, which its record tells. */
+async function measureAlone(
+  campaign: Campaign,
+  scenario: Scenario,
+  seed: number,
+  singles: readonly ContestantRecord[],
+  label: string,
+): Promise<number[] | undefined> {
+  if (!needsSingles(scenario)) return []
+  const goodputs: number[] = []
+  for (const [i, link] of scenario.links.entries()) {
+    const record = singles[i]
+    campaign.report(`${label}: ${record?.name ?? ''}`)
+    try {
+      const measured = await single(campaign, scenario, link, seed)
+      record?.add(seed, measured, null)
+      goodputs.push(measured.figures.goodput ?? 0)
+    } catch (error) {
+      record?.failed(seed, reasonOf(error))
+    }
+  }
+  return goodputs.length === scenario.links.length ? goodputs : undefined
+}
+
+function single(
+  campaign: Campaign,
+  scenario: Scenario,
+  link: Link,
+  seed: number,
+): Promise<Measured> {
+  const key = JSON.stringify([link, scenario.topology, scenario.congestionControl, seed])
+  const known = campaign.alone.get(key)
+  if (known !== undefined) return known
+  const contestant = { name: 'alone', carrier: whalescale('auto'), links: [link] }
+  const load: Scenario = { ...scenario, kind: 'goodput' }
+  const measured = measure(campaign, load, contestant, seed, []).then((run) => run.measured)
+  campaign.alone.set(key, measured)
+  return measured
+}
+
+function contestantsOf(
+  { kind, links, scheduler }: Scenario,
+  { schedulers, settings }: Campaign,
+): Contestant[] {
+  const own = (scheduler === undefined ? schedulers : [scheduler]).map((name) => ({
+    name,
+    carrier: whalescale(name),
+    links,
+  }))
+  if (kind === 'udpCut' || kind === 'udpReturn') return own
+  if (links.length === 1) return [{ name: 'plain tcp', carrier: plainTcp, links }, ...own]
+  const control = { name: 'mptcp', carrier: mptcp, links }
+  const pipe = { name: 'one pipe', carrier: whalescale('auto'), links: [pipeOf(links)] }
+  return kind === 'goodput' && !settings.quick ? [control, pipe, ...own] : [control, ...own]
+}
+
+/** One link of the summed rate and the mean delay, weighted by rate; loss and queue are the first link's. */
+function pipeOf(links: readonly Link[]): Link {
+  const rate = links.reduce((sum, link) => sum + link.rate, 0)
+  const delay = links.reduce((sum, link) => sum + link.delay * link.rate, 0) / rate
+  return { queue: 0, ...links[0], rate, delay }
+}
