@@ -14,10 +14,10 @@ import { inspect } from 'node:util'
 import { Parser } from 'tap-parser'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
-/** Namespaces and two cores: end-to-end tests run one at a time, and each may take minutes. */
+/** End-to-end tests mostly wait, and every file has namespaces of its own; one takes minutes. */
 const suites = [
   { directory: 'test/unit', jobs: 2, timeout: 60 },
-  { directory: 'test/e2e', jobs: 1, timeout: 300 },
+  { directory: 'test/e2e', jobs: 3, timeout: 300 },
 ]
 const count = { passed: 0, failed: 0, skipped: 0 }
 

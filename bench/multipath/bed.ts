@@ -8,12 +8,14 @@ import type { Lab, Namespace } from '#src/cli/demo/lab.js'
 import type { Pair } from '../peers/peer.js'
 import type { Carried, Carrier } from './carriers.js'
 import { startEmulator, type Emulator, type Link } from './emulator.js'
+import { joinHosts, makeHosts, removeRules, type Topology } from './underlay.js'
 
 export type CongestionControl = 'cubic' | 'bbr'
 
 /** One run: what the links are, what carries the traffic over them. */
 interface Setup {
   readonly links: readonly Link[]
+  readonly topology: Topology
   readonly seed: number
   readonly congestionControl: CongestionControl
   readonly carrier: Carrier
@@ -33,15 +35,18 @@ const TCP_SETTINGS = [
 ]
 
 export async function makeBed(lab: Lab, directory: string): Promise<Bed> {
-  const [a, b] = [await lab.namespace('a'), await lab.namespace('b')]
+  const hosts = await makeHosts(lab)
+  const { a, b, router } = hosts
   for (const end of [a, b]) await end.exec('sysctl', ['-q', '-w', ...TCP_SETTINGS])
   let runs = 0
   return {
-    async run({ links, seed, congestionControl, carrier }, measure) {
+    async run({ links, topology, seed, congestionControl, carrier }, measure) {
       const pair: Pair = { a, b, directory: join(directory, String(runs++)) }
-      const emulator = await startEmulator(a, b, links, seed)
+      const far = topology === 'pairs' ? b : router
+      const emulator = await startEmulator(a, far, links, seed)
       try {
-        const carried = await carrier(pair, links.length)
+        const underlay = await joinHosts(hosts, topology, links.length)
+        const carried = await carrier(pair, underlay)
         try {
           await chooseCongestionControl(a, congestionControl)
           return await measure(carried, emulator)
@@ -50,6 +55,7 @@ export async function makeBed(lab: Lab, directory: string): Promise<Bed> {
         }
       } finally {
         await emulator.stop()
+        await removeRules(hosts, topology, links.length)
       }
     },
   }
@@ -60,7 +66,7 @@ export async function makeBed(lab: Lab, directory: string): Promise<Bed> {
  * default cannot be set where the kernel restricts the algorithm to the host.
  */
 async function chooseCongestionControl(sender: Namespace, name: CongestionControl): Promise<void> {
-  const { stdout } = await sender.exec('ip', ['-4', 'route', 'show'])
+  const { stdout } = await sender.exec('ip', ['-4', 'route', 'show', 'table', 'all'])
   for (const route of stdout.split('\n').filter((line) => line.trim() !== '')) {
     // The flags are shown, but not taken back.
     const words = route

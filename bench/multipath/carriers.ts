@@ -4,12 +4,13 @@
  */
 import { mkdir } from 'node:fs/promises'
 
-import type { Namespace } from '#src/cli/demo/lab.js'
+import { run } from '#src/cli/demo/command.js'
+import { WhalescaleError } from '#src/errors.js'
 import { startAgents } from '../peers/agents.js'
 import { INNER, type Pair } from '../peers/peer.js'
 import { answersPing, settle } from '../peers/settle.js'
-import { device, linkAddress } from './emulator.js'
 import type { Route } from './flows.js'
+import type { Underlay } from './underlay.js'
 
 export const SCHEDULERS = ['auto', 'edpf', 'wrr', 'minrtt', 'redundant'] as const
 export type Scheduler = (typeof SCHEDULERS)[number]
@@ -21,27 +22,24 @@ export interface Carried {
   stop(): Promise<void>
 }
 
-/** `links` is how many there are. */
-export type Carrier = (pair: Pair, links: number) => Promise<Carried>
-
-const indices = (links: number): number[] => [...Array(links).keys()]
+export type Carrier = (pair: Pair, underlay: Underlay) => Promise<Carried>
 
 export function whalescale(scheduler: Scheduler): Carrier {
-  return async (pair, links) => {
+  return async (pair, underlay) => {
     await mkdir(pair.directory, { mode: 0o700 })
-    const interfaces = indices(links).map((i) => `"${device(i)}"`)
+    const tables = (side: 'a' | 'b'): string[] => [
+      '[paths]',
+      `interfaces = [${underlay.interfaces[side].map((name) => `"${name}"`).join(', ')}]`,
+      '[multipath]',
+      `scheduler = "${scheduler}"`,
+    ]
     const agents = await startAgents(pair, {
-      addresses: {
-        a: indices(links).map((i) => linkAddress('a', i)),
-        b: indices(links).map((i) => linkAddress('b', i)),
+      endpoints: {
+        a: underlay.symmetric ? underlay.addresses.a : [],
+        b: underlay.addresses.b,
       },
       node: ['mtu = "auto"'],
-      tables: [
-        '[paths]',
-        `interfaces = [${interfaces.join(', ')}]`,
-        '[multipath]',
-        `scheduler = "${scheduler}"`,
-      ],
+      tables: { a: tables('a'), b: tables('b') },
     })
     try {
       await settle('an answered ping', agents.agents, () => answersPing(pair.a, INNER.b))
@@ -58,23 +56,33 @@ export function whalescale(scheduler: Scheduler): Carrier {
 }
 
 /** TCP on the bare link. */
-export const plainTcp: Carrier = ({ a, b }) =>
+export const plainTcp: Carrier = ({ a, b }, { addresses }) =>
   Promise.resolve({
-    route: { a, b, address: linkAddress('b', 0), wrapper: [] },
+    route: { a, b, address: first(addresses.b), wrapper: [] },
     describe: () => Promise.resolve(null),
     stop: () => Promise.resolve(),
   })
 
-/** B announces the addresses of its further links, and A joins each over its own: one subflow per link. */
-export const mptcp: Carrier = async ({ a, b }, links) => {
-  const further = indices(links).slice(1)
-  for (const end of [a, b]) await limitSubflows(end, further.length)
-  for (const i of further) {
-    const endpoint = [linkAddress('b', i), 'dev', device(i), 'signal']
-    await b.exec('ip', ['mptcp', 'endpoint', 'add', ...endpoint])
+/**
+ * One subflow per link. Where B has an address per link it announces the further ones, and A joins each over its
+ * own link; where it has one, A joins it from each of its addresses.
+ */
+export const mptcp: Carrier = async ({ a, b }, { interfaces, addresses }) => {
+  await requireMptcpize()
+  const [joiner, side, flag] =
+    addresses.b.length > 1 ? ([b, 'b', 'signal'] as const) : ([a, 'a', 'subflow'] as const)
+  const further = String(addresses.a.length - 1)
+  for (const end of [a, b]) {
+    await end.exec('ip', ['mptcp', 'endpoint', 'flush'])
+    const limits = ['subflows', further, 'add_addr_accepted', further]
+    await end.exec('ip', ['mptcp', 'limits', 'set', ...limits])
+  }
+  for (const [i, address] of addresses[side].entries()) {
+    const endpoint = [address, 'dev', interfaces[side][i] ?? '', flag]
+    if (i > 0) await joiner.exec('ip', ['mptcp', 'endpoint', 'add', ...endpoint])
   }
   return {
-    route: { a, b, address: linkAddress('b', 0), wrapper: ['mptcpize', 'run'] },
+    route: { a, b, address: first(addresses.b), wrapper: ['mptcpize', 'run'] },
     describe: () => Promise.resolve(null),
     async stop() {
       for (const end of [a, b]) await end.exec('ip', ['mptcp', 'endpoint', 'flush'])
@@ -82,8 +90,20 @@ export const mptcp: Carrier = async ({ a, b }, links) => {
   }
 }
 
-async function limitSubflows(end: Namespace, further: number): Promise<void> {
-  const limits = ['subflows', String(further), 'add_addr_accepted', String(further)]
-  await end.exec('ip', ['mptcp', 'endpoint', 'flush'])
-  await end.exec('ip', ['mptcp', 'limits', 'set', ...limits])
+async function requireMptcpize(): Promise<void> {
+  try {
+    await run('mptcpize', ['--version'])
+  } catch (error) {
+    throw new WhalescaleError('mptcpize is not installed', {
+      code: 'ToolMissing',
+      remedy: 'apt-get install mptcpize',
+      cause: error,
+    })
+  }
+}
+
+function first(addresses: readonly string[]): string {
+  const [address] = addresses
+  if (address === undefined) throw new RangeError('a host without an address')
+  return address
 }

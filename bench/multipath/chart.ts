@@ -8,7 +8,7 @@ import type { ContestantResult, Result, ScenarioResult } from './result.js'
 
 const WIDTH = 720
 const HEAD = 56
-const FOOT = 34
+const FOOT = 46
 const LABEL = 132
 const BAR = 13
 const GROUP_GAP = 30
@@ -34,7 +34,7 @@ export function aggregationChart(result: Result, main: string): string | undefin
   }
   return card('One TCP flow over several links', WIDTH, y + FOOT, [
     ...content,
-    footer(result, y + 12),
+    ...footer(result, y + 12),
   ])
 }
 
@@ -88,7 +88,7 @@ export function failoverChart(result: Result, main: string): string | undefined 
   const height = HEAD + shown.length * (PLOT_HEIGHT + PLOT_GAP) + FOOT
   return card('Goodput while a link dies', WIDTH, height, [
     ...shown.map((scenario, i) => drawCourses(scenario, main, HEAD + i * (PLOT_HEIGHT + PLOT_GAP))),
-    footer(result, height - FOOT + 12),
+    ...footer(result, height - FOOT + 12),
   ])
 }
 
@@ -108,7 +108,7 @@ function drawCourses(scenario: ScenarioResult, main: string, top: number): strin
   const point = (at: number, mbit: number): string =>
     `${round(left + at * scale.x)} ${round(bottom - mbit * scale.y)}`
   const drawn = lines.map(({ found, course }) => {
-    const points = course.mbit.map((mbit, i) => point((i * course.stepMs) / 1000, mbit))
+    const points = course.mbit.map((mbit, i) => point(((i + 0.5) * course.stepMs) / 1000, mbit))
     return `<path class="line${isOwn(found) ? ' line-own' : ''}" d="M${points.join('L')}"/>`
   })
   const marks = lines
@@ -132,8 +132,10 @@ function isOwn({ name }: ContestantResult): boolean {
   return name !== 'mptcp'
 }
 
-function footer({ provenance: p }: Result, y: number): string {
-  const machine = `${p.cpu}, ${p.cores} cores, kernel ${p.kernel}`
+function footer({ provenance: p, settings: s }: Result, y: number): string[] {
   const commit = `commit ${p.commit}${p.modified ? ' (modified)' : ''}, ${p.date.slice(0, 10)}`
-  return text(MARGIN, y, `Mbit/s; links emulated on one machine. ${machine}; ${commit}.`, 'foot')
+  return [
+    `Links emulated on one machine; cubic unless said; ${s.loadSeconds} s per run, medians. Mbit/s.`,
+    `${p.cpu}, ${p.cores} cores, kernel ${p.kernel}; ${commit}.`,
+  ].map((line, i) => text(MARGIN, y + i * 15, line, 'foot'))
 }

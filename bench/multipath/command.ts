@@ -20,7 +20,7 @@ export interface MultipathOptions {
 
 const FULL = {
   warmUpSeconds: 3,
-  loadSeconds: 10,
+  loadSeconds: 8,
   silentSeconds: 3,
   afterCutSeconds: 8,
   afterReturnSeconds: 12,
@@ -35,13 +35,12 @@ const QUICK = {
   afterUdpReturnSeconds: 3,
 } as const
 const FULL_SEEDS = 10
-/** Of scenarios without chance, where only the machine's noise differs. */
-const MOST_ROUNDS = 3
+/** Of scenarios without chance or without a bar of their own. */
+const MOST_ROUNDS = 2
 /** Bounds a run to hours, not days. */
 const MOST_SEEDS = 100
 
 const TOOLS = [
-  { command: 'mptcpize', args: ['--version'], debian: 'mptcpize' },
   { command: 'sysctl', args: ['--version'], debian: 'procps' },
   { command: 'cargo', args: ['--version'], debian: 'cargo' },
 ] as const

@@ -1,7 +1,7 @@
 /**
- * The emulated links between A and B: one process of `whalescale-netem`, one TUN device per link and end.
- * Invariants: link i is the device `link<i>` on both sides, 10.210.<i>.1 on A and 10.210.<i>.2 on B; the devices are
- * gone when `stop` has returned; equal seeds lose equal packets.
+ * The emulated links between two namespaces: one process of `whalescale-netem`, one TUN device per link and end.
+ * Invariants: link i is the device `link<i>` at both ends; the devices are gone when `stop` has returned; equal seeds
+ * lose equal packets.
  */
 import { createInterface } from 'node:readline'
 import { join } from 'node:path'
@@ -10,6 +10,7 @@ import { run } from '#src/cli/demo/command.js'
 import type { Namespace } from '#src/cli/demo/lab.js'
 import { WhalescaleError } from '#src/errors.js'
 import { projectRoot } from '../project.js'
+import { device, linkAddress } from './underlay.js'
 
 export interface Link {
   /** Mbit/s, both directions. */
@@ -27,10 +28,6 @@ export interface Emulator {
   command(line: string): Promise<void>
   stop(): Promise<void>
 }
-
-export const device = (index: number): string => `link${index}`
-export const linkAddress = (side: 'a' | 'b', index: number): string =>
-  `10.210.${index}.${side === 'a' ? 1 : 2}`
 
 const BUILD_TIMEOUT_MS = 10 * 60_000
 const ANSWER_TIMEOUT_MS = 5_000
@@ -90,8 +87,8 @@ function linkArguments(a: Namespace, b: Namespace, link: Link, index: number): s
   }
   return [
     '--link',
-    ...['--a', `${a.name}:${device(index)}`, '--a-addr', `${linkAddress('a', index)}/24`],
-    ...['--b', `${b.name}:${device(index)}`, '--b-addr', `${linkAddress('b', index)}/24`],
+    ...['--a', `${a.name}:${device(index)}`, '--a-addr', `${linkAddress('near', index)}/24`],
+    ...['--b', `${b.name}:${device(index)}`, '--b-addr', `${linkAddress('far', index)}/24`],
     ...Object.entries(settings).flatMap(([name, value]) => [`--${name}`, value]),
   ]
 }

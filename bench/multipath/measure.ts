@@ -1,6 +1,6 @@
 /**
  * One run of each kind: traffic, what happens to the links meanwhile, and the figures of it.
- * Invariant: times of link changes are taken when the emulator has confirmed them.
+ * Invariant: times of link changes are taken just before the emulator is told, so no figure gains by its latency.
  */
 import { setTimeout as delay } from 'node:timers/promises'
 
@@ -8,10 +8,11 @@ import { WhalescaleError } from '#src/errors.js'
 import { percentile } from '../statistics.js'
 import { longestGap, rate, secondsUntil, series } from './arrivals.js'
 import { now } from './clock.js'
-import { device, type Emulator } from './emulator.js'
+import type { Emulator } from './emulator.js'
 import type { Figures } from './figure.js'
 import { bulk, constantRate, requests, type Arrivals, type Route } from './flows.js'
 import type { Kind, Scenario } from './scenario.js'
+import { device } from './underlay.js'
 
 export interface Durations {
   /** Before anything counts: slow start, and the agent getting to know its paths. */
@@ -78,12 +79,13 @@ async function goodput({ durations, route, alone }: Stage): Promise<Measured> {
   return { figures: { goodput: mbit, ...compared } }
 }
 
-/** The silence of a link, and when it began. */
+/** Begins or ends the silence of the victim; returns when. */
 async function silence({ scenario, emulator }: Stage, state: 'on' | 'off'): Promise<number> {
   const { victim = 0, direction } = scenario
   const which = direction === undefined ? device(victim) : `${device(victim)} ${direction}`
+  const at = now()
   await emulator.command(`${which} blackhole ${state}`)
-  return now()
+  return at
 }
 
 const survivors = ({ scenario, alone }: Stage): number =>

@@ -32,7 +32,7 @@ export interface ScenarioResult extends Scenario {
 export interface Settings extends Durations {
   readonly quick: boolean
   readonly schedulers: readonly string[]
-  /** Of scenarios with chance in them, and of the others. */
+  /** Runs of scenarios with chance in them and a bar to reach, and of the others. */
   readonly seeds: number
   readonly rounds: number
 }

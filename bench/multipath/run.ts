@@ -3,11 +3,8 @@
  * Invariants: the links of a seed are equal for all contestants; each path alone is measured once per seed and
  * shared by the scenarios; nothing outlives the run.
  */
-import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-
 import { createLab } from '#src/cli/demo/lab.js'
+import { withDirectory } from '../directory.js'
 import { provenance } from '../machine.js'
 import { reasonOf } from '../reason.js'
 import { makeBed, type Bed } from './bed.js'
@@ -31,7 +28,7 @@ interface Campaign {
   readonly bed: Bed
   readonly settings: Settings
   readonly schedulers: readonly Scheduler[]
-  /** Goodput of single paths, by link, congestion control and seed. */
+  /** Goodput of single paths, by link, topology, congestion control and seed. */
   readonly alone: Map<string, Promise<Measured>>
   readonly report: Report
 }
@@ -47,16 +44,17 @@ export async function runMultipath(
   const origin = await provenance()
   report('the link emulator: building it if need be')
   await buildEmulator()
-  const directory = await mkdtemp(join(tmpdir(), 'whalescale-bench-'))
-  const results: ScenarioResult[] = []
-  try {
-    const bed = await makeBed(lab, directory)
-    const campaign = { bed, settings, schedulers, alone: new Map<string, never>(), report }
-    for (const scenario of scenarios) results.push(await play(campaign, scenario))
-  } finally {
-    await lab.close()
-    await rm(directory, { recursive: true, force: true })
-  }
+  const results = await withDirectory(async (directory) => {
+    try {
+      const bed = await makeBed(lab, directory)
+      const campaign = { bed, settings, schedulers, alone: new Map<string, never>(), report }
+      const played: ScenarioResult[] = []
+      for (const scenario of scenarios) played.push(await play(campaign, scenario))
+      return played
+    } finally {
+      await lab.close()
+    }
+  })
   const main = schedulers[0] ?? 'auto'
   const bars = judge(results, main)
   return {
@@ -74,7 +72,7 @@ async function play(campaign: Campaign, scenario: Scenario): Promise<ScenarioRes
   const contestants = contestantsOf(scenario, campaign)
   const records = new Map(contestants.map(({ name }) => [name, new ContestantRecord(name)]))
   const { seeds, rounds } = campaign.settings
-  const times = scenario.random ? seeds : rounds
+  const times = scenario.random && scenario.bars.length > 0 ? seeds : rounds
   for (let seed = 1; seed <= times; seed++) {
     const label = `${scenario.name} ${seed}/${times}`
     const alone = await measureAlone(campaign, scenario, seed, singles, label)
@@ -107,12 +105,15 @@ async function measure(
   seed: number,
   alone: readonly number[],
 ): Promise<{ measured: Measured; paths: unknown }> {
-  const { congestionControl, kind } = scenario
-  return bed.run({ links, seed, congestionControl, carrier }, async (carried, emulator) => {
-    const stage = { scenario, durations: settings, route: carried.route, emulator, alone }
-    const measured = await MEASURES[kind](stage)
-    return { measured, paths: await carried.describe() }
-  })
+  const { congestionControl, kind, topology } = scenario
+  return bed.run(
+    { links, topology, seed, congestionControl, carrier },
+    async (carried, emulator) => {
+      const stage = { scenario, durations: settings, route: carried.route, emulator, alone }
+      const measured = await MEASURES[kind](stage)
+      return { measured, paths: await carried.describe() }
+    },
+  )
 }
 
 const needsSingles = ({ kind, links, udpMbit }: Scenario): boolean =>
@@ -148,7 +149,7 @@ function single(
   link: Link,
   seed: number,
 ): Promise<Measured> {
-  const key = JSON.stringify([link, scenario.congestionControl, seed])
+  const key = JSON.stringify([link, scenario.topology, scenario.congestionControl, seed])
   const known = campaign.alone.get(key)
   if (known !== undefined) return known
   const contestant = { name: 'alone', carrier: whalescale('auto'), links: [link] }

@@ -5,6 +5,7 @@
 import type { CongestionControl } from './bed.js'
 import type { Link } from './emulator.js'
 import type { FigureName } from './figure.js'
+import type { Topology } from './underlay.js'
 
 /**
  * - goodput: one bulk TCP flow.
@@ -26,6 +27,7 @@ export interface Scenario {
   readonly title: string
   readonly kind: Kind
   readonly links: readonly Link[]
+  readonly topology: Topology
   readonly congestionControl: CongestionControl
   /** The link that is cut. */
   readonly victim?: number
@@ -36,7 +38,7 @@ export interface Scenario {
   /** Only this scheduler is of use. */
   readonly scheduler?: 'redundant'
   readonly bars: readonly Bar[]
-  /** Whether seeds make a difference. */
+  /** Whether the links have chance in them, so that seeds make a difference. */
   readonly random: boolean
   /** Part of `--quick`. */
   readonly quick: boolean
@@ -64,7 +66,12 @@ function scenario(
 ): Scenario {
   const title = [links.map(describe).join(' + '), what].filter((part) => part !== '').join(', ')
   const random = links.some(({ settings }) => settings !== undefined)
-  const defaults = { congestionControl: 'cubic', bars: [], quick: false } as const
+  const defaults = {
+    topology: 'pairs',
+    congestionControl: 'cubic',
+    bars: [],
+    quick: false,
+  } as const
   return { name, title, kind, links, random, ...defaults, ...options }
 }
 
@@ -96,6 +103,10 @@ const AGGREGATION: readonly Scenario[] = [
     { bars: SUM },
   ),
   scenario('three', 'goodput', [link(40, 15), link(25, 25), link(10, 50)], '', { bars: SUM }),
+  scenario('laptop', 'goodput', NEAR, 'to a server with one address', {
+    topology: 'router',
+    bars: SUM,
+  }),
   scenario('far-bbr', 'goodput', FAR, 'bbr', {
     congestionControl: 'bbr',
     bars: goodputBar(57),

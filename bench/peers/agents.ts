@@ -15,12 +15,12 @@ import { fileExists, settle } from './settle.js'
 const WHALESCALE_PORT = 51821
 
 export interface AgentOptions {
-  /** Underlay addresses of each side, where the other one finds it. */
-  readonly addresses: { readonly a: readonly string[]; readonly b: readonly string[] }
+  /** Underlay addresses of each side that the other one is told. */
+  readonly endpoints: { readonly a: readonly string[]; readonly b: readonly string[] }
   /** Further lines of the `[node]` table. */
   readonly node: readonly string[]
-  /** Further tables. */
-  readonly tables?: readonly string[]
+  /** Further tables of each side. */
+  readonly tables?: { readonly a: readonly string[]; readonly b: readonly string[] }
 }
 
 export type Agents = Tunnel & {
@@ -112,7 +112,7 @@ async function prepare(pair: Pair, side: 'a' | 'b'): Promise<End> {
 }
 
 async function writeConfig(end: End, other: End, options: AgentOptions): Promise<void> {
-  const endpoints = options.addresses[other.side].map((at) => `"${at}:${WHALESCALE_PORT}"`)
+  const endpoints = options.endpoints[other.side].map((at) => `"${at}:${WHALESCALE_PORT}"`)
   const lines = [
     '[node]',
     `name = "bench-${end.side}"`,
@@ -123,7 +123,7 @@ async function writeConfig(end: End, other: End, options: AgentOptions): Promise
     `state_dir = "${join(end.directory, 'state')}"`,
     `control_socket = "${controlSocket(end)}"`,
     ...options.node,
-    ...(options.tables ?? []),
+    ...(options.tables?.[end.side] ?? []),
     '[[peer]]',
     `name = "bench-${other.side}"`,
     `node_id = "${other.nodeId}"`,

@@ -10,7 +10,7 @@ function whalescalePeer(name: string, aead: 'auto' | 'ring'): Peer {
     install: whalescaleVersion,
     start: (pair) =>
       startAgents(pair, {
-        addresses: { a: [UNDERLAY.a], b: [UNDERLAY.b] },
+        endpoints: { a: [UNDERLAY.a], b: [UNDERLAY.b] },
         node: [`mtu = ${INNER.mtu}`, `aead = "${aead}"`],
       }),
   }

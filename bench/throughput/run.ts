@@ -2,12 +2,12 @@
  * One run: every peer takes a turn in every round, so that whatever disturbs the machine hits all alike.
  * Invariants: one tunnel exists at a time; the order rotates from round to round; nothing outlives the run.
  */
-import { mkdir, mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 
 import { reasonOf } from '../reason.js'
-import { createLab } from '#src/cli/demo/lab.js'
+import { createLab, type Lab } from '#src/cli/demo/lab.js'
+import { withDirectory } from '../directory.js'
 import { INNER, UNDERLAY, type Pair, type Peer, type Tunnel } from '../peers/peer.js'
 import { answersPing, settle } from '../peers/settle.js'
 import { judge } from './bars.js'
@@ -30,29 +30,23 @@ export async function runThroughput(
   const origin = await provenance()
   const contestants = await install(peers, report)
   const present = contestants.filter(({ record }) => record.available)
-  const directory = await mkdtemp(join(tmpdir(), 'whalescale-bench-'))
-  try {
-    const a = await lab.namespace('a')
-    const b = await lab.namespace('b')
-    await lab.veth(a, b, {
-      addressA: `${UNDERLAY.a}/${String(UNDERLAY.prefix)}`,
-      addressB: `${UNDERLAY.b}/${String(UNDERLAY.prefix)}`,
-      mtu: UNDERLAY.mtu,
-    })
-    for (let round = 0; round < settings.rounds; round++) {
-      for (const contestant of rotate(present, round)) {
-        const own = join(directory, `${contestant.peer.name}-${String(round)}`)
-        await mkdir(own, { mode: 0o700 })
-        const label = `round ${String(round + 1)}/${String(settings.rounds)} ${contestant.peer.name}`
-        await playRound(contestant, { a, b, directory: own }, round, settings, (load) => {
-          report(`${label}: ${load}`)
-        })
+  await withDirectory(async (directory) => {
+    try {
+      const pair = await joined(lab)
+      for (let round = 0; round < settings.rounds; round++) {
+        for (const contestant of rotate(present, round)) {
+          const own = join(directory, `${contestant.peer.name}-${round}`)
+          await mkdir(own, { mode: 0o700 })
+          const label = `round ${round + 1}/${settings.rounds} ${contestant.peer.name}`
+          await playRound(contestant, { ...pair, directory: own }, round, settings, (load) => {
+            report(`${label}: ${load}`)
+          })
+        }
       }
+    } finally {
+      await lab.close()
     }
-  } finally {
-    await lab.close()
-    await rm(directory, { recursive: true, force: true })
-  }
+  })
   const results = contestants.map(({ record }) => record.finish())
   return {
     schema: 1,
@@ -62,6 +56,17 @@ export async function runThroughput(
     peers: results,
     bars: judge(results),
   }
+}
+
+/** Two hosts on one wire. */
+async function joined(lab: Lab): Promise<Omit<Pair, 'directory'>> {
+  const [a, b] = [await lab.namespace('a'), await lab.namespace('b')]
+  await lab.veth(a, b, {
+    addressA: `${UNDERLAY.a}/${UNDERLAY.prefix}`,
+    addressB: `${UNDERLAY.b}/${UNDERLAY.prefix}`,
+    mtu: UNDERLAY.mtu,
+  })
+  return { a, b }
 }
 
 async function install(

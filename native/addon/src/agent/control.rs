@@ -237,13 +237,14 @@ impl ControlSide {
     /// Handles all that is waiting and due; returns how long nothing will be.
     fn turn(&mut self) -> Option<Duration> {
         let present = now();
-        while let Ok(report) = self.sender_reports.pop() {
-            self.control.handle_sender(report, present);
-        }
         while let Ok(report) = self.receiver_reports.pop() {
             self.control.handle_receiver(report, present);
             // One at a time: an answer must follow the key that it announces.
             self.carry_out();
+        }
+        // After those: what arrived may have brought the key that the send machine asks for.
+        while let Ok(report) = self.sender_reports.pop() {
+            self.control.handle_sender(report, present);
         }
         if self
             .control

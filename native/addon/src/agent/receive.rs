@@ -47,15 +47,19 @@ impl ReceiveThread {
                 self.bells.receive.drain();
             }
             let sockets = Arc::clone(&self.sockets);
+            let mut changed = false;
             for (slot, (id, socket)) in (bell + 1..).zip(open(&sockets)) {
                 if poller.readable(slot) {
                     let count = arena.recv(socket)?;
+                    // Control hands a key over before it sends what lets the other end use it, so
+                    // the keys of all that has arrived are here now, but were not before the call.
+                    changed |= self.take_updates();
                     self.take_messages(&mut arena, count, id);
                 }
             }
             self.handle_timeout(&mut arena);
-            self.hand_over_reports();
-            if self.take_updates() {
+            changed |= self.take_updates();
+            if changed {
                 poller.clear();
                 poller.add(&self.bells.receive, Interest::Read);
                 for (_, socket) in open(&self.sockets) {
@@ -95,6 +99,8 @@ impl ReceiveThread {
             self.receiver
                 .handle_message(arena.bytes(), place, message.stride, from, now);
         }
+        // Before the packets: the local stack may answer at once, and needs the key that they confirm.
+        self.hand_over_reports();
         self.deliver(arena);
     }
 

@@ -266,6 +266,8 @@ impl Control {
     /// Takes what the send machine saw.
     pub fn handle_sender(&mut self, report: FromSender, now: Now) {
         match report {
+            // Asked before the answer was there: the key is on its way to the send machine.
+            FromSender::NeedKey(peer) if self.has_key(peer, now.instant) => {}
             FromSender::NeedKey(peer) | FromSender::KeyAged(peer) => self.initiate(peer, now),
             FromSender::PathHealth { peer, path, health } => {
                 self.path_judged(peer, path, health, now.instant);
@@ -301,6 +303,12 @@ impl Control {
                 self.poll_paths(peer, now.instant);
             }
         }
+    }
+
+    fn has_key(&self, index: PeerIndex, now: Instant) -> bool {
+        let peer = self.peers.get(&index);
+        peer.and_then(|peer| peer.current.as_ref())
+            .is_some_and(|current| now < current.expiry())
     }
 
     fn put_peer(&mut self, mut config: PeerConfig, now: Now) -> Result<(), CommandError> {

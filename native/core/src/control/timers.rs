@@ -201,7 +201,7 @@ impl Control {
 }
 
 impl Keypair {
-    fn expiry(&self) -> Instant {
+    pub(super) fn expiry(&self) -> Instant {
         self.created + protocol::REJECT_AFTER_TIME
     }
 }

@@ -238,10 +238,22 @@ fn a_wish_for_a_key_just_after_a_handshake_starts_no_other() {
     pair.run_for(ms(4_999));
     for expected in [1, 2] {
         let now = pair.now();
-        let wish = FromSender::NeedKey(PeerIndex(0));
+        let wish = FromSender::KeyAged(PeerIndex(0));
         pair.a.control.handle_sender(wish, now);
         pair.a.pump(now);
         assert_eq!(initiations(&pair.a).len(), expected);
         pair.run_for(ms(1));
     }
+}
+
+#[test]
+fn a_key_asked_for_before_it_arrived_starts_no_handshake() {
+    let mut pair = Pair::stock(17);
+    pair.a_sends(b"first");
+    pair.run_for(secs(6));
+    let now = pair.now();
+    let wish = FromSender::NeedKey(PeerIndex(0));
+    pair.a.control.handle_sender(wish, now);
+    pair.a.pump(now);
+    assert_eq!(initiations(&pair.a).len(), 1);
 }

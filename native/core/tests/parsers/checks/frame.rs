@@ -2,7 +2,7 @@
 
 use std::net::{Ipv6Addr, SocketAddr};
 
-use whalescale_core::wire::frame::{Frame, Malformed, Plaintext, parse};
+use whalescale_core::wire::frame::{Announced, Announcement, Frame, Malformed, Plaintext, parse};
 
 use super::{Verdict, equal, little};
 
@@ -15,11 +15,11 @@ pub fn check_parser(
     input: &[u8],
 ) -> Verdict {
     let found = parse(input).ok();
-    equal("plaintext", found, twin(input))?;
-    if let Some(Plaintext::Frame(frame)) = found {
+    equal("plaintext", found.clone(), twin(input))?;
+    if let Some(Plaintext::Frame(frame)) = &found {
         let mut encoded = Vec::new();
         frame.encode(&mut encoded);
-        equal("read again", parse(&encoded).ok(), found)?;
+        equal("read again", parse(&encoded).ok(), found.clone())?;
     }
     Ok(())
 }
@@ -55,10 +55,31 @@ fn twin(bytes: &[u8]) -> Option<Plaintext<'_>> {
             received: little(bytes, 12, 2) as u16,
             observed: flag.then(|| observed(&bytes[14..32])),
         },
-        1..=3 => return None,
+        8 if length >= 5 && length >= 5 + 22 * usize::from(bytes[8]).min(8) => {
+            Frame::PathAnnounce {
+                number: little(bytes, 4, 4) as u32,
+                addresses: announced(&bytes[9..], usize::from(bytes[8]).min(8)),
+                reply: flag,
+            }
+        }
+        9 if length >= 13 => Frame::PathBind {
+            path: bytes[4],
+            token: little(bytes, 5, 8),
+            link: little(bytes, 13, 4) as u32,
+            reply: flag,
+        },
+        1..=3 | 8 | 9 => return None,
         unknown => return Some(Plaintext::Unknown(*unknown)),
     };
     Some(Plaintext::Frame(frame))
+}
+
+fn announced(bytes: &[u8], count: usize) -> Announcement {
+    let one = |bytes: &[u8]| Announced {
+        address: observed(bytes),
+        link: little(bytes, 18, 4) as u32,
+    };
+    bytes.chunks(22).take(count).map(one).collect()
 }
 
 fn observed(bytes: &[u8]) -> SocketAddr {

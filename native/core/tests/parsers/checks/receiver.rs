@@ -9,6 +9,8 @@ use std::sync::Arc;
 
 use whalescale_core::activity::Activity;
 use whalescale_core::aead::AeadKey;
+use whalescale_core::bond::feedback::Feedback;
+use whalescale_core::bond::shim::Shim;
 use whalescale_core::drops::{DropCounters, DropReason};
 use whalescale_core::handoff::{
     Endpoint, FromReceiver, PeerIndex, ReceiveKey, SocketId, ToReceiver,
@@ -91,6 +93,7 @@ pub fn shipped(message: &[u8], stride: usize) -> Outcome {
         index: INDEX,
         peer: PeerIndex(0),
         activity: Arc::new(Activity::default()),
+        bond: Arc::default(),
         created: now,
         initiator: true,
         frames: true,
@@ -151,6 +154,22 @@ fn fresh(seen: &mut BTreeSet<u64>, counter: u64) -> bool {
 }
 
 fn open(plaintext: &[u8], outcome: &mut Outcome) {
+    // What belongs to bonding is compared with its own twin; here only its inner packet counts.
+    if plaintext.first().is_some_and(|first| first >> 4 == 8) {
+        match Shim::parse(plaintext) {
+            Some((_, packet))
+                if packet
+                    .first()
+                    .is_some_and(|first| matches!(first >> 4, 4 | 6)) =>
+            {
+                return open(packet, outcome);
+            }
+            _ => return outcome.bad_plaintext += 1,
+        }
+    }
+    if let Some(feedback) = Feedback::in_frame(plaintext) {
+        return outcome.bad_plaintext += u64::from(feedback.is_err());
+    }
     match frame::parse(plaintext) {
         Ok(Plaintext::Ip(packet)) => match (ip::total_len(packet), ip::source(packet)) {
             (Some(length), Some(source)) if routes().lookup(source).is_some() => {

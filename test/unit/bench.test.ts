@@ -1,0 +1,71 @@
+import t from 'tap'
+import { longestGap, rate, secondsUntil, series } from '../../bench/multipath/arrivals.js'
+import type { Arrivals } from '../../bench/multipath/flows.js'
+import { judge } from '../../bench/multipath/judge.js'
+import { ContestantRecord, type ScenarioResult } from '../../bench/multipath/result.js'
+
+/** 1 MB/s (8 Mbit/s) from 1000 ms on, but for a pause from 1200 to 1500. */
+const arrivals: Arrivals = {
+  start: 1000,
+  end: 2000,
+  binMs: 10,
+  bins: Array.from({ length: 100 }, (_, i) => (i >= 20 && i < 50 ? 0 : 10_000)),
+  gaps: [[1200, 300]],
+}
+
+t.test('a rate is that of its window, and silence outside the log', (t) => {
+  t.equal(rate(arrivals, 1000, 1200), 8)
+  t.equal(rate(arrivals, 1100, 1300), 4)
+  t.equal(rate(arrivals, 1900, 2100), 4)
+  t.equal(rate(arrivals, 900, 1100), 4)
+  t.end()
+})
+
+t.test('a pause counts with its part inside the window', (t) => {
+  t.equal(longestGap(arrivals, 1000, 2000), 300)
+  t.equal(longestGap(arrivals, 1250, 2000), 250)
+  t.equal(longestGap(arrivals, 1000, 1300), 100)
+  t.equal(longestGap(arrivals, 1600, 2000), 0)
+  t.end()
+})
+
+t.test('a rate is recovered at the end of the first window that held it', (t) => {
+  const window = { to: 2000, mbit: 8, windowMs: 200 }
+  t.equal(secondsUntil(arrivals, { ...window, from: 1300 }), 0.4)
+  t.equal(secondsUntil(arrivals, { ...window, from: 1300, mbit: 9 }), 0.7, 'never')
+  t.end()
+})
+
+t.test('a course has one rate per step', (t) => {
+  t.same(series(arrivals, 250, 2000), [6.4, 0, 8, 8])
+  t.end()
+})
+
+function result(gaps: readonly number[]): ScenarioResult {
+  const record = new ContestantRecord('auto')
+  for (const [seed, gap] of gaps.entries()) record.add(seed, { figures: { gap } }, null)
+  return {
+    name: 'cut',
+    title: '',
+    kind: 'cut',
+    links: [],
+    topology: 'pairs',
+    congestionControl: 'cubic',
+    random: false,
+    quick: false,
+    bars: [{ figure: 'gap', atMost: 200 }],
+    contestants: [record.finish()],
+  }
+}
+
+t.test('one long gap misses the bar, however many runs were short', (t) => {
+  t.equal(judge([result([10, 10, 10, 201])], 'auto')[0]?.outcome, 'miss')
+  t.equal(judge([result([10, 10, 10, 200])], 'auto')[0]?.outcome, 'pass')
+  t.end()
+})
+
+t.test('a bar without figures is neither passed nor missed', (t) => {
+  t.equal(judge([result([])], 'auto')[0]?.outcome, 'unknown')
+  t.equal(judge([result([10])], 'edpf')[0]?.outcome, 'unknown')
+  t.end()
+})
