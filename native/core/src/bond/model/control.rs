@@ -43,11 +43,15 @@ const STARTUP_SLACK: f64 = 0.004;
 /// How often the standing queue is drained to see the delay without it.
 const DRAIN_EVERY: Duration = Duration::from_secs(3);
 /// A capacity that falls so far under a queue that stays is looked into: it may be no queue.
-const FELL: f64 = 0.9;
+const FELL: f64 = 0.85;
 /// The rate is not tried upwards for so many rounds after a drain: its emptiness says nothing.
 const SETTLING: u8 = 2;
 /// A sample this far from the estimate is a change of the path; a nearer one is averaged.
 const NOISE: f64 = 0.12;
+/// The inverse of how many lengths of a sample it takes to believe it; for a change; for a burst of loss.
+const HASTE: f64 = 0.4;
+const HASTE_CHANGE: f64 = 2.0;
+const HASTE_BURST: f64 = 0.1;
 /// Seconds in which the memory of a better time fades.
 const BEST_FADES: f64 = 5.0;
 /// How long a capacity found by loss alone holds before it is tried again.
@@ -188,8 +192,7 @@ impl Control {
         let at_least = sample.arrived.min(sample.sent);
         let known = self.capacity.unwrap_or(0.0);
         let learned = if busy {
-            let change = (sample.arrived / known - 1.0).abs();
-            let haste = if change > NOISE + self.loss { 2.0 } else { 0.4 };
+            let haste = self.haste(sample, known, seen);
             let weight = (sample.step / sample.span * haste).min(1.0);
             if known == 0.0 || self.climb.is_some() {
                 sample.arrived
@@ -202,6 +205,20 @@ impl Control {
         self.capacity = Some(learned.clamp(RATE_MIN, RATE_MAX));
         self.best -= self.best * (sample.step / BEST_FADES).min(1.0);
         self.best = self.best.max(learned);
+    }
+
+    /// How fast to believe a sample: the share taken over in its length.
+    fn haste(&self, sample: &Sample, known: f64, seen: &Observation) -> f64 {
+        let change = sample.arrived / known - 1.0;
+        // The bottleneck let through as much as ever, and a burst of it was lost after that.
+        let burst = change < 0.0 && sample.passed > 0.97 * known && seen.queue < self.stubborn();
+        if burst {
+            HASTE_BURST
+        } else if change.abs() > NOISE + self.loss {
+            HASTE_CHANGE
+        } else {
+            HASTE
+        }
     }
 
     /// Loss that comes with a higher rate, and no queue to show for it, bounds the capacity too.
@@ -274,7 +291,7 @@ impl Control {
         let Some(drain) = &mut self.drain else {
             let due = seen.now - self.drained_at >= DRAIN_EVERY;
             let (capacity, before) = (self.capacity.unwrap_or(RATE_MIN), self.stood);
-            let fell = before.is_some_and(|before| capacity < FELL * before);
+            let fell = before.is_some_and(|before| capacity < (FELL - seen.loss) * before);
             let forced = fell || seen.queue > self.stubborn();
             if self.climb.is_none() && (due || forced) {
                 let capacity = before.unwrap_or(capacity);
