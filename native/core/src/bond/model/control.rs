@@ -48,7 +48,8 @@ const FELL: f64 = 0.85;
 const SETTLING: u8 = 2;
 /// A sample this far from the estimate is a change of the path; a nearer one is averaged.
 const NOISE: f64 = 0.12;
-/// The inverse of how many lengths of a sample it takes to believe it; for a change; for a burst of loss.
+/// The share of a sample that the estimate takes over in the sample's length: of one like the estimate,
+/// of one that shows a change, and of one that a burst of loss explains.
 const HASTE: f64 = 0.4;
 const HASTE_CHANGE: f64 = 2.0;
 const HASTE_BURST: f64 = 0.1;
@@ -191,16 +192,13 @@ impl Control {
         let busy = queued > 0.001 + seen.jitter / 4.0 && (sample.limited || sample.dense);
         let at_least = sample.arrived.min(sample.sent);
         let known = self.capacity.unwrap_or(0.0);
-        let learned = if busy {
-            let haste = self.haste(sample, known, seen);
-            let weight = (sample.step / sample.span * haste).min(1.0);
-            if known == 0.0 || self.climb.is_some() {
-                sample.arrived
-            } else {
-                known + (sample.arrived - known) * weight
+        let learned = match self.climb {
+            _ if !busy => known.max(at_least),
+            Some(_) => sample.arrived,
+            None => {
+                let haste = self.haste(sample, known, seen);
+                known + (sample.arrived - known) * (sample.step / sample.span * haste).min(1.0)
             }
-        } else {
-            known.max(at_least)
         };
         self.capacity = Some(learned.clamp(RATE_MIN, RATE_MAX));
         self.best -= self.best * (sample.step / BEST_FADES).min(1.0);
@@ -249,14 +247,7 @@ impl Control {
     /// Ends a climb: what is known now is the capacity.
     fn settle(&mut self, seen: &Observation) {
         self.climb = None;
-        self.begin_round(seen);
-    }
-
-    fn begin_round(&mut self, seen: &Observation) {
-        self.round = Round {
-            end: seen.next,
-            ..Round::default()
-        };
+        self.round = Round::until(seen.next);
     }
 
     /// A round is over: without a queue in it, the path may have more to give.
@@ -265,11 +256,11 @@ impl Control {
         let round = self.round;
         let low = round.queue_max < self.target() / 2.0 + seen.jitter / 2.0;
         match self.climb {
-            Some(excess) if !round.unlimited && low => {
+            Some(excess) if round.is_limited() && low => {
                 self.climb = Some((2.0 * excess).min(1.0));
             }
             None if self.settling > 0 => self.settling -= 1,
-            None if !round.unlimited && low && self.drain.is_none() && self.ceiling.is_none() => {
+            None if round.is_limited() && low && self.drain.is_none() && self.ceiling.is_none() => {
                 let known = self.capacity.unwrap_or(self.best);
                 let regain = (self.best / known - 1.0) / 2.0;
                 let careful = (OVERSHOOT / seen.rtt).clamp(EXCESS_MIN, EXCESS_FIRST);
@@ -277,25 +268,22 @@ impl Control {
             }
             _ => {}
         }
-        self.begin_round(seen);
+        self.round = Round::until(seen.next);
     }
 
     /// Drains the standing queue now and then, and notices one that is none.
     fn watch_drain(&mut self, seen: &Observation) -> bool {
         let target = self.target();
-        let stands = self
-            .capacity
-            .filter(|_| self.climb.is_none() && seen.queue > target);
-        self.stood =
-            stands.map(|capacity| self.stood.map_or(capacity, |before| before.max(capacity)));
+        let stands = self.climb.is_none() && seen.queue > target;
+        let capacity = self.capacity.unwrap_or(RATE_MIN);
+        self.stood = stands.then(|| self.stood.unwrap_or(capacity).max(capacity));
         let Some(drain) = &mut self.drain else {
             let due = seen.now - self.drained_at >= DRAIN_EVERY;
-            let (capacity, before) = (self.capacity.unwrap_or(RATE_MIN), self.stood);
-            let fell = before.is_some_and(|before| capacity < (FELL - seen.loss) * before);
+            let before = self.stood.unwrap_or(capacity);
+            let fell = capacity < (FELL - seen.loss) * before;
             let forced = fell || seen.queue > self.stubborn();
             if self.climb.is_none() && (due || forced) {
-                let capacity = before.unwrap_or(capacity);
-                self.drain = Some(Drain::begin(seen, capacity, forced));
+                self.drain = Some(Drain::begin(seen, before, forced));
             }
             return false;
         };
