@@ -34,6 +34,8 @@ pub struct Bench {
     pub now: u64,
     pub sequence: u64,
     pub marks: Marks,
+    /// The sender wakes only at multiples of this, nanoseconds.
+    pub tick: u64,
     /// Nothing is sent while set.
     pub paused: bool,
     budget: u64,
@@ -102,6 +104,7 @@ impl Bench {
             now: 0,
             sequence: 0,
             marks: Marks::default(),
+            tick: 1,
             paused: false,
             budget: 0,
             refill_at: 0,
@@ -156,7 +159,11 @@ impl Bench {
     fn next_event(&self) -> Option<u64> {
         let waiting = !self.paused && (self.budget > 0 || matches!(self.source, Source::Greedy));
         let send = if waiting {
-            self.model.next_send(self.instant()).map(Instant::as_nanos)
+            let at = self.model.next_send(self.instant()).map(Instant::as_nanos);
+            at.map(|at| {
+                at.next_multiple_of(self.tick)
+                    .max((self.now + 1).next_multiple_of(self.tick))
+            })
         } else {
             None
         };
@@ -176,7 +183,9 @@ impl Bench {
     fn step(&mut self) {
         self.receive();
         while let Some(bytes) = self.back.poll_deliver(self.now) {
-            let feedback = Feedback::parse(&bytes).unwrap();
+            let Ok(feedback) = Feedback::parse(&bytes) else {
+                continue;
+            };
             if feedback.number > self.last_number {
                 self.last_number = feedback.number;
                 self.model.feedback(self.instant(), &feedback.paths[0]);
@@ -188,7 +197,7 @@ impl Bench {
             self.budget = (self.budget + packets).min(1000);
             self.refill_at = self.now + every;
         }
-        if !self.paused {
+        if !self.paused && self.now.is_multiple_of(self.tick) {
             self.send();
         }
         let capacity = self.model.capacity().unwrap_or(0.0);
@@ -217,8 +226,8 @@ impl Bench {
 
     fn receive(&mut self) {
         while let Some(packet) = self.link.poll_deliver(self.now) {
-            let sequence = u64::from_le_bytes(packet[..8].try_into().unwrap());
-            let sent = u64::from_le_bytes(packet[8..16].try_into().unwrap());
+            let sequence = number(&packet, 0);
+            let sent = number(&packet, 8);
             if !self
                 .receiver
                 .arrive(self.now + CLOCK_OFFSET, sequence, PACKET)
@@ -245,6 +254,13 @@ impl Bench {
             }
         }
     }
+}
+
+/// The number at `at` in a packet: its sequence, or when it was sent.
+fn number(packet: &[u8], at: usize) -> u64 {
+    let mut bytes = [0; 8];
+    bytes.copy_from_slice(&packet[at..at + 8]);
+    u64::from_le_bytes(bytes)
 }
 
 /// A small generator for the tests' own choices (PCG's multiplier).

@@ -68,3 +68,21 @@ fn bytes_in_flight_are_bounded_when_the_path_dies() {
     let flight = bench.model.in_flight() as f64;
     assert!(flight < 4.0 * product, "{flight} bytes in flight");
 }
+
+#[test]
+fn a_sender_that_wakes_once_in_a_millisecond_fills_the_link() {
+    for (mbit, ms) in [(20, 60), (50, 10), (300, 10)] {
+        let mut bench = Bench::new(LinkConfig::new(mbit, ms), 1);
+        bench.tick = MS;
+        bench.run(3 * SECOND);
+        bench.mark();
+        bench.run(5 * SECOND);
+        let goodput = bench.goodput() * 8e-6 / mbit as f64;
+        let queue = bench.marks.mean_queue_ms();
+        println!("{mbit}/{ms}: goodput {goodput:.3}, queue {queue:.2} ms");
+        assert!(
+            goodput > 0.96 && queue < 8.0,
+            "{mbit}/{ms}: {goodput:.3}, {queue:.2} ms"
+        );
+    }
+}

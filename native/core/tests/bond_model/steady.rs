@@ -20,7 +20,7 @@ fn check(name: &str, mut bench: Bench, mbit: u64, delivered: f64, bar: &Bar) {
     let truth = mbit as f64 * 1e6 / 8.0 * delivered;
     let rtt = 2 * bench.link.config().delay.as_nanos() as u64;
     bench.run((3 * SECOND).max(20 * rtt));
-    let capacity = bench.model.capacity().unwrap() / truth;
+    let capacity = bench.model.capacity().unwrap_or(0.0) / truth;
     bench.mark();
     bench.run(10 * SECOND);
     let goodput = bench.goodput() / truth;

@@ -45,11 +45,16 @@ const STARTUP_SLACK: f64 = 0.004;
 /// How often the standing queue is drained to see the delay without it.
 const DRAIN_EVERY: Duration = Duration::from_secs(3);
 /// A capacity that falls so far under a queue that stays is looked into: it may be no queue.
-const FELL: f64 = 0.9;
+const FELL: f64 = 0.85;
 /// The rate is not tried upwards for so many rounds after a drain: its emptiness says nothing.
 const SETTLING: u8 = 2;
 /// A sample this far from the estimate is a change of the path; a nearer one is averaged.
 const NOISE: f64 = 0.12;
+/// The share of a sample that the estimate takes over in the sample's length: of one like the estimate,
+/// of one that shows a change, and of one that a burst of loss explains.
+const HASTE: f64 = 0.4;
+const HASTE_CHANGE: f64 = 2.0;
+const HASTE_BURST: f64 = 0.1;
 /// Seconds in which the memory of a better time fades.
 const BEST_FADES: f64 = 5.0;
 /// How long a capacity found by loss alone holds before it is tried again.
@@ -191,21 +196,31 @@ impl Control {
         let busy = queued > 0.001 + seen.jitter / 4.0 && (sample.limited || sample.dense);
         let at_least = sample.arrived.min(sample.sent);
         let known = self.capacity.unwrap_or(0.0);
-        let learned = if busy {
-            let change = (sample.arrived / known - 1.0).abs();
-            let haste = if change > NOISE + self.loss { 2.0 } else { 0.4 };
-            let weight = (sample.step / sample.span * haste).min(1.0);
-            if known == 0.0 || self.climb.is_some() {
-                sample.arrived
-            } else {
-                known + (sample.arrived - known) * weight
+        let learned = match self.climb {
+            _ if !busy => known.max(at_least),
+            Some(_) => sample.arrived,
+            None => {
+                let haste = self.haste(sample, known, seen);
+                known + (sample.arrived - known) * (sample.step / sample.span * haste).min(1.0)
             }
-        } else {
-            known.max(at_least)
         };
         self.capacity = Some(learned.clamp(RATE_MIN, RATE_MAX));
         self.best -= self.best * (sample.step / BEST_FADES).min(1.0);
         self.best = self.best.max(learned);
+    }
+
+    /// How fast to believe a sample: the share taken over in its length.
+    fn haste(&self, sample: &Sample, known: f64, seen: &Observation) -> f64 {
+        let change = sample.arrived / known - 1.0;
+        // The bottleneck let through as much as ever, and a burst of it was lost after that.
+        let burst = change < 0.0 && sample.passed > 0.97 * known && seen.queue < self.stubborn();
+        if burst {
+            HASTE_BURST
+        } else if change.abs() > NOISE + self.loss {
+            HASTE_CHANGE
+        } else {
+            HASTE
+        }
     }
 
     /// Loss that comes with a higher rate, and no queue to show for it, bounds the capacity too.
@@ -236,14 +251,7 @@ impl Control {
     /// Ends a climb: what is known now is the capacity.
     fn settle(&mut self, seen: &Observation) {
         self.climb = None;
-        self.begin_round(seen);
-    }
-
-    fn begin_round(&mut self, seen: &Observation) {
-        self.round = Round {
-            end: seen.next,
-            ..Round::default()
-        };
+        self.round = Round::until(seen.next);
     }
 
     /// A round is over: without a queue in it, the path may have more to give.
@@ -252,11 +260,11 @@ impl Control {
         let round = self.round;
         let low = round.queue_max < self.target() / 2.0 + seen.jitter / 2.0;
         match self.climb {
-            Some(excess) if !round.unlimited && low => {
+            Some(excess) if round.is_limited() && low => {
                 self.climb = Some((2.0 * excess).min(1.0));
             }
             None if self.settling > 0 => self.settling -= 1,
-            None if !round.unlimited && low && self.drain.is_none() && self.ceiling.is_none() => {
+            None if round.is_limited() && low && self.drain.is_none() && self.ceiling.is_none() => {
                 let known = self.capacity.unwrap_or(self.best);
                 let regain = (self.best / known - 1.0) / 2.0;
                 let careful = (OVERSHOOT / seen.rtt).clamp(EXCESS_MIN, EXCESS_FIRST);
@@ -264,25 +272,22 @@ impl Control {
             }
             _ => {}
         }
-        self.begin_round(seen);
+        self.round = Round::until(seen.next);
     }
 
     /// Drains the standing queue now and then, and notices one that is none.
     fn watch_drain(&mut self, seen: &Observation) -> bool {
         let target = self.target();
-        let stands = self
-            .capacity
-            .filter(|_| self.climb.is_none() && seen.queue > target);
-        self.stood =
-            stands.map(|capacity| self.stood.map_or(capacity, |before| before.max(capacity)));
+        let stands = self.climb.is_none() && seen.queue > target;
+        let capacity = self.capacity.unwrap_or(RATE_MIN);
+        self.stood = stands.then(|| self.stood.unwrap_or(capacity).max(capacity));
         let Some(drain) = &mut self.drain else {
             let due = seen.now - self.drained_at >= DRAIN_EVERY;
-            let (capacity, before) = (self.capacity.unwrap_or(RATE_MIN), self.stood);
-            let fell = before.is_some_and(|before| capacity < FELL * before);
+            let before = self.stood.unwrap_or(capacity);
+            let fell = capacity < (FELL - seen.loss) * before;
             let forced = fell || seen.queue > self.stubborn();
             if self.climb.is_none() && (due || forced) {
-                let capacity = before.unwrap_or(capacity);
-                self.drain = Some(Drain::begin(seen, capacity, forced));
+                self.drain = Some(Drain::begin(seen, before, forced));
             }
             return false;
         };

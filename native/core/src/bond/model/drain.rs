@@ -86,6 +86,6 @@ impl Drain {
             return false;
         }
         let since = *self.matched_since.get_or_insert(seen.now);
-        (seen.now - since).as_secs_f64() > 0.01
+        (seen.now - since).as_secs_f64() > sample.span + 0.01
     }
 }

@@ -16,10 +16,15 @@
 //!   excess that doubles with each such round, up to twice the capacity, until a queue shows. A new path
 //!   starts there (the startup of BBR). Loss that grows with the rate ends a climb too (policers).
 //! - **Drain**: every few seconds the standing queue is let out to see the delay without it. A queue
-//!   that does not drain is none: the path has become longer.
+//!   that does not drain, or from which just what is sent comes out, is none: the path has become longer.
+//! - **Suspicion**: a packet is outstanding for longer than a round trip explains (the smoothed one,
+//!   RFC 6298) and no report has told of progress for three intervals of feedback.
+//!
+//! The bytes that the caller counts as sent and those that the receiver counts as arrived must be the
+//! same bytes of each packet.
 //!
 //! Invariants: no clock and no randomness; memory is bounded; rates stay within 64 kbit/s and 10 Gbit/s
-//! whatever a report says, and a report cannot raise the estimate above what was sent.
+//! whatever a report says, and no more counts as arrived than was sent.
 
 mod control;
 mod delay;

@@ -32,14 +32,28 @@ pub(super) struct Round {
     pub end: u64,
     /// The most queue in it, seconds.
     pub queue_max: f64,
-    /// Not all the while did packets wait for the path.
-    pub unlimited: bool,
+    samples: u32,
+    limited: u32,
 }
 
 impl Round {
+    /// The round that is over when `end` has arrived.
+    pub fn until(end: u64) -> Self {
+        Self {
+            end,
+            ..Self::default()
+        }
+    }
+
     pub fn count(&mut self, seen: &Observation) {
         self.queue_max = self.queue_max.max(seen.queue);
-        self.unlimited |= !seen.is_limited();
+        self.samples = self.samples.saturating_add(1);
+        self.limited += u32::from(seen.is_limited());
+    }
+
+    /// Whether packets waited for the path most of the while.
+    pub fn is_limited(&self) -> bool {
+        2 * u64::from(self.limited) > u64::from(self.samples)
     }
 }
 

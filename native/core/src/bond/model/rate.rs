@@ -36,6 +36,8 @@ pub(super) struct Sample {
     pub arrived: f64,
     /// Bytes per second that were sent.
     pub sent: f64,
+    /// Bytes per second that arrived or were lost on the way.
+    pub passed: f64,
     /// Length, seconds.
     pub span: f64,
     /// Seconds since the previous report's arrival.
@@ -88,9 +90,11 @@ impl Arrivals {
         let dense = pairs.into_iter().all(|(a, b)| {
             (b.sent.at - a.sent.at).as_nanos() as i64 <= a.delay.saturating_sub(base)
         });
+        let sent = arrival.sent.total.saturating_sub(first.sent.total) as f64;
         Some(Sample {
             arrived: arrival.bytes.saturating_sub(first.bytes) as f64 / span,
-            sent: arrival.sent.total.saturating_sub(first.sent.total) as f64 / sending.max(1e-6),
+            sent: sent / sending.max(1e-6),
+            passed: sent / span,
             span,
             step: seconds(arrival.at().saturating_sub(previous.at())),
             least_delay: within().map(|a| a.delay).min()?,
