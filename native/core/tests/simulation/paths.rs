@@ -75,7 +75,7 @@ impl Grid {
 
     fn change(&mut self, a: &str, b: &str, change: Change) {
         let (a, b, nanos) = (address(a), address(b), self.pair.nanos);
-        assert!(self.pair.network.apply(nanos, a, b, change.clone()));
+        assert!(self.pair.network.apply(nanos, a, b, change));
         assert!(self.pair.network.apply(nanos, b, a, change));
     }
 
@@ -204,7 +204,7 @@ fn what_the_send_machine_sees_moves_it_at_once_and_promotes_the_alternate() {
     let mut grid = Grid::new(6, &A[..2], &B[..2]);
     grid.connect();
     let from = goes_to(&mut grid);
-    let failed: Vec<PathId> = grid.pair.a.paths.iter().map(|(id, _)| *id).collect();
+    let failed: Vec<PathId> = grid.pair.a.paths.keys().copied().collect();
     // The link that the packet took is dead.
     let dead = usize::from(from.0 == address(A[1].0));
     let alive = 1 - dead;

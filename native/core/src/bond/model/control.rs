@@ -154,7 +154,7 @@ impl Control {
         let rate = match (self.climb, self.drain) {
             (Some(_), _) if self.capacity.is_none() => INITIAL_RATE,
             // At the start, samples of an idle flow tell nothing of the link.
-            (Some(STARTUP), _) => link.max(INITIAL_RATE) * (1.0 + STARTUP),
+            (Some(STARTUP), _) => (link * (1.0 + STARTUP)).max(INITIAL_RATE),
             (Some(excess), _) => link * (1.0 + excess),
             (None, drain) => {
                 let target = self.target();
