@@ -86,12 +86,13 @@ function selectSchedulers({ quick, schedulers }: MultipathOptions): readonly Sch
   return pick(schedulers, SCHEDULERS, (name) => name, 'scheduler')
 }
 
-/** In the order of `all`. */
+/** In the order written. */
 function pick<T>(text: string, all: readonly T[], nameOf: (item: T) => string, what: string): T[] {
-  const wanted = new Set(text.split(','))
-  const unknown = [...wanted].filter((name) => !all.some((item) => nameOf(item) === name))
-  if (unknown.length > 0) throw usage(`no ${what} named ${unknown.join(', ')}`)
-  return all.filter((item) => wanted.has(nameOf(item)))
+  return [...new Set(text.split(','))].map((name) => {
+    const found = all.find((item) => nameOf(item) === name)
+    if (found === undefined) throw usage(`no ${what} named ${name}`)
+    return found
+  })
 }
 
 function seedsOf({ quick, seeds }: MultipathOptions): number {

@@ -21,6 +21,8 @@ export interface Link {
   readonly queue: number
   /** Further settings of `whalescale-netem`, such as `loss: '1%'`, `jitter: '5ms'`. */
   readonly settings?: Readonly<Record<string, string>>
+  /** How it varies: changes such as `4s rate 10mbit`, repeated with a period such as `10s`. */
+  readonly course?: { readonly changes: readonly string[]; readonly period: string }
 }
 
 export interface Emulator {
@@ -79,6 +81,7 @@ export async function startEmulator(
 }
 
 function linkArguments(a: Namespace, b: Namespace, link: Link, index: number): string[] {
+  const { course } = link
   const settings = {
     rate: `${link.rate}mbit`,
     delay: `${link.delay}ms`,
@@ -90,5 +93,7 @@ function linkArguments(a: Namespace, b: Namespace, link: Link, index: number): s
     ...['--a', `${a.name}:${device(index)}`, '--a-addr', `${linkAddress('near', index)}/24`],
     ...['--b', `${b.name}:${device(index)}`, '--b-addr', `${linkAddress('far', index)}/24`],
     ...Object.entries(settings).flatMap(([name, value]) => [`--${name}`, value]),
+    ...(course?.changes ?? []).flatMap((change) => ['--at', change]),
+    ...(course === undefined ? [] : ['--repeat', course.period]),
   ]
 }

@@ -172,7 +172,8 @@ function contestantsOf(
   if (links.length === 1) return [{ name: 'plain tcp', carrier: plainTcp, links }, ...own]
   const control = { name: 'mptcp', carrier: mptcp, links }
   const pipe = { name: 'one pipe', carrier: whalescale('auto'), links: [pipeOf(links)] }
-  return kind === 'goodput' && !settings.quick ? [control, pipe, ...own] : [control, ...own]
+  const isComparable = kind === 'goodput' && links.every(({ course }) => course === undefined)
+  return isComparable && !settings.quick ? [control, pipe, ...own] : [control, ...own]
 }
 
 /** One link of the summed rate and the mean delay, weighted by rate; loss and queue are the first link's. */

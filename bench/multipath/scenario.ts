@@ -170,10 +170,22 @@ const FAILURE: readonly Scenario[] = [
   ),
 ]
 
-const jittery = (rate: number, delay: number, jitter: string, loss = '0%'): Link =>
-  link(rate, delay, { settings: { jitter, loss } })
+/** A link whose rate follows `rates`, each for half a second, for ever. */
+function traced(delay: number, rates: readonly number[]): Link {
+  const changes = rates.map((rate, i) => `${i / 2}s rate ${rate}mbit`)
+  return link(rates[0] ?? 0, delay, { course: { changes, period: `${rates.length / 2}s` } })
+}
 
-/** No bars of their own: they count for the guard, never to be worse than the best single path. */
+const varying = (rate: number, delay: number, period: string, changes: readonly string[]): Link =>
+  link(rate, delay, { course: { changes, period } })
+
+const jittery = (rate: number, delay: number, jitter: string, loss?: string): Link =>
+  link(rate, delay, { settings: { jitter, ...(loss !== undefined && { loss }) } })
+
+/**
+ * No bars of their own: they count for the guard, never to be worse than the best single path. What varies does so with
+ * a period that a full run's load holds a whole number of times.
+ */
 const EXTRA: readonly Scenario[] = [
   scenario('equal', 'goodput', [link(50, 10), link(50, 10)], ''),
   scenario('near-equal', 'goodput', [link(50, 10), link(50, 20)], ''),
@@ -211,6 +223,38 @@ const EXTRA: readonly Scenario[] = [
   scenario('lossy-3', 'goodput', [link(50, 10, { settings: { loss: '3%' } }), link(20, 30)], ''),
   scenario('dual-lte', 'goodput', [jittery(30, 25, '8ms'), jittery(20, 30, '10ms')], ''),
   scenario('lte-leo', 'goodput', [jittery(30, 25, '8ms'), jittery(80, 20, '6ms', '0.5%')], ''),
+  scenario(
+    'lte-traces',
+    'goodput',
+    [traced(25, [30, 24, 36, 18, 12, 22, 28, 40]), traced(30, [20, 26, 14, 8, 16, 24, 18, 10])],
+    'rates that vary',
+  ),
+  scenario(
+    'leo-steps',
+    'goodput',
+    [varying(80, 20, '8s', ['4s delay 35ms', '8s delay 20ms']), link(30, 30)],
+    'delay in steps',
+  ),
+  scenario(
+    'fade',
+    'goodput',
+    [
+      varying(50, 10, '8s', [
+        '4s rate 20mbit',
+        '5s rate 5mbit',
+        '6s rate 20mbit',
+        '7s rate 50mbit',
+      ]),
+      link(20, 30),
+    ],
+    'fast one fades',
+  ),
+  scenario(
+    'flapping',
+    'goodput',
+    [varying(50, 10, '4s', ['3s blackhole on', '3.5s blackhole off']), link(20, 30)],
+    'fast one flaps',
+  ),
 ]
 
 export const SCENARIOS: readonly Scenario[] = [...AGGREGATION, ...FAILURE, ...EXTRA]
