@@ -17,7 +17,7 @@ const peerStates = ['idle', 'handshaking', 'connected', 'unreachable'] as const
 export type PeerState = (typeof peerStates)[number]
 export type PathKind = 'direct' | 'relay'
 const pathStates = ['probing', 'healthy', 'degraded', 'failed', 'standby'] as const
-export type PathState = (typeof pathStates)[number]
+type PathState = (typeof pathStates)[number]
 
 type AddonEvent = Addon.Event
 type Of<Type extends AddonEvent['type']> = Extract<AddonEvent, { type: Type }>
@@ -50,7 +50,7 @@ export type PeerStats = Omit<Complete<Addon.PeerStats>, 'paths' | 'state'> & {
   state: PeerState
   paths: PathStats[]
 }
-export type UdpStats = Complete<Addon.UdpStats>
+type UdpStats = Complete<Addon.UdpStats>
 export type Stats = Omit<Complete<Addon.Stats>, 'peers' | 'udp'> & {
   peers: PeerStats[]
   udp: UdpStats[]
