@@ -45,8 +45,6 @@ export type Config = {
     readonly metered: readonly string[]
   }
   readonly peers: readonly PeerConfig[]
-  /** Keys that the file sets and that this version does not act upon yet. */
-  readonly idleKeys: readonly string[]
 }
 
 /** The image of a peer's key, whichever way the file names it; undefined when it names none well. */
@@ -76,16 +74,6 @@ function peerOf(peer: ConfigFile['peer'][number], base: string): PeerConfig {
   }
 }
 
-function idleKeysOf({ paths, multipath }: ConfigFile): string[] {
-  const set: Record<string, boolean> = {
-    'paths.interfaces': paths.interfaces.join() !== 'auto',
-    'paths.exclude': paths.exclude.length > 0,
-    'paths.metered': paths.metered.length > 0,
-    'multipath.scheduler': multipath.scheduler !== 'auto',
-  }
-  return Object.keys(set).filter((key) => set[key] === true)
-}
-
 /** @param written a file that passed the schema and the rules */
 export function configOf(written: ConfigFile, file: string): Config {
   const base = resolve(file, '..')
@@ -106,6 +94,5 @@ export function configOf(written: ConfigFile, file: string): Config {
     scheduler: written.multipath.scheduler,
     paths: written.paths,
     peers: written.peer.map((peer) => peerOf(peer, base)),
-    idleKeys: idleKeysOf(written),
   }
 }

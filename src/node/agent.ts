@@ -208,12 +208,13 @@ export class Agent {
   }
 
   #openConfig({ tun, keyFd, timestampFloor }: Resources): Parameters<Native['open']>[0] {
-    const { mtu, aead } = this.#config
+    const { mtu, aead, scheduler } = this.#config
     return {
       tunFd: tun.fd,
       tunName: tun.name,
       vnetHeader: tun.vnetHeader,
       keyFd,
+      scheduler,
       ...(mtu === 'auto' ? {} : { mtu }),
       ...(aead === 'auto' ? {} : { aead }),
       ...(timestampFloor === undefined ? {} : { timestampFloor }),

@@ -64,7 +64,6 @@ wireguard_public_key = "${otherKey}"
     mtu: 1400,
     stateDir: '/etc/whalescale/state',
     scheduler: 'wrr',
-    idleKeys: ['multipath.scheduler'],
   })
   t.same(config.peers[0], {
     id: nodeId,

@@ -64,7 +64,6 @@ async function run(prepared: Prepared): Promise<ExitCode> {
     server = await serveApi(agent, prepared.config)
     const { interface: name } = prepared.config
     log.info({ interface: name, ...agent.identity }, 'the tunnel is up')
-    for (const key of prepared.config.idleKeys) log.warn({ key }, 'this key has no effect yet')
     await log.attach()
     const code = await agent.ended
     log.info({}, 'the tunnel is down')

@@ -136,6 +136,11 @@ pub fn open(
             .transpose();
         let backend = choose_backend(config.aead.as_deref())?;
         let backend_name = backend.name();
+        let policy = config.scheduler.as_deref().map(str::parse::<Policy>);
+        let policy = policy
+            .transpose()
+            .map_err(|_| error("EINVAL", "scheduler is not the name of one"))?
+            .unwrap_or_default();
         let start = Start {
             secret,
             backend,
@@ -146,7 +151,7 @@ pub fn open(
             timestamp_floor: floor
                 .map_err(|_| error("EINVAL", "timestampFloor is not 24 hexadecimal digits"))?
                 .unwrap_or_default(),
-            policy: Policy::Auto,
+            policy,
         };
         let names = Arc::new(Mutex::new(Names::default()));
         let events = event_sink(on_events, Arc::clone(&names));

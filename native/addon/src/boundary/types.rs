@@ -20,6 +20,8 @@ pub struct OpenConfig {
     pub timestamp_floor: Option<String>,
     /// The cipher backend by name; without it, the fastest.
     pub aead: Option<String>,
+    /// How packets are spread over several paths, by name; without it, `auto`.
+    pub scheduler: Option<String>,
 }
 
 /// Who a node is.

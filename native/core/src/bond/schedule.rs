@@ -3,6 +3,7 @@
 //! A scheduler sees what the models say of the paths that may carry, and picks one that may send
 //! now, or none: then the packet waits.
 
+use std::str::FromStr;
 use std::time::Duration;
 
 /// What is known of one path at the moment of choice.
@@ -46,6 +47,28 @@ pub enum Policy {
     Edpf,
     /// Every packet on every path.
     Redundant,
+}
+
+/// Every policy by the name that a configuration gives it.
+const POLICIES: [(&str, Policy); 5] = [
+    ("auto", Policy::Auto),
+    ("wrr", Policy::Wrr),
+    ("minrtt", Policy::MinRtt),
+    ("edpf", Policy::Edpf),
+    ("redundant", Policy::Redundant),
+];
+
+/// There is no policy of this name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NotAPolicy;
+
+impl FromStr for Policy {
+    type Err = NotAPolicy;
+
+    fn from_str(name: &str) -> Result<Self, NotAPolicy> {
+        let found = POLICIES.iter().find(|(known, _)| *known == name);
+        found.map(|(_, policy)| *policy).ok_or(NotAPolicy)
+    }
 }
 
 impl Policy {
