@@ -5,6 +5,7 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use data_encoding::HEXLOWER;
+use whalescale_core::bond::feedback;
 use whalescale_core::constants::{limits, mtu, protocol};
 use whalescale_core::handshake::mac::{CookieChecker, MacSigner, MacVerifier};
 use whalescale_core::handshake::noise::{Initiator, Responder};
@@ -14,6 +15,7 @@ use whalescale_core::replay;
 use whalescale_core::wire::datagram::{ProbeKey, write_relay_header};
 use whalescale_core::wire::frame::{self, Frame};
 
+use super::bonded::{bonded, feedbacks, path_frames};
 use super::{
     Fixed, INITIATOR_INDEX, NOW, RESPONDER_INDEX, Session, ip_packet, padded_lengths, probed_sizes,
 };
@@ -21,7 +23,7 @@ use super::{
 /// Values by name, as text.
 pub type Vectors = BTreeMap<String, String>;
 
-fn hex(bytes: impl AsRef<[u8]>) -> String {
+pub fn hex(bytes: impl AsRef<[u8]>) -> String {
     HEXLOWER.encode(bytes.as_ref())
 }
 
@@ -39,6 +41,9 @@ pub fn computed() -> Vectors {
         transport(),
         datagrams(),
         frames(),
+        path_frames(),
+        feedbacks(),
+        bonded(),
         constants(),
     ];
     for (name, value) in areas.into_iter().flatten() {
@@ -47,7 +52,7 @@ pub fn computed() -> Vectors {
     all
 }
 
-fn named<const N: usize>(vectors: [(&str, String); N]) -> Vec<(String, String)> {
+pub fn named<const N: usize>(vectors: [(&str, String); N]) -> Vec<(String, String)> {
     vectors.map(|(name, value)| (name.to_owned(), value)).into()
 }
 
@@ -106,7 +111,7 @@ const fn ends(first: u8, middle: u8, last: u8) -> [u8; 32] {
 const TIME: Duration = Duration::new(1_790_000_000, 123_456_789);
 
 /// Both messages with mac1, and the keys from initiator to responder and back.
-fn handshake_messages() -> ([u8; 148], [u8; 92], [[u8; 32]; 2]) {
+pub fn handshake_messages() -> ([u8; 148], [u8; 92], [[u8; 32]; 2]) {
     let (initiator, responder) = (node(1), node(2));
     let psk = PresharedKey::from_bytes(&[3; 32]);
     let (mut state, mut initiation) = Initiator::start(
@@ -201,14 +206,16 @@ fn hello(reply: bool) -> Frame {
     }
 }
 
+/// The bytes of a frame, which read as the same frame.
+pub fn encoded(frame: Frame) -> String {
+    let mut bytes = Vec::new();
+    frame.encode(&mut bytes);
+    assert_eq!(frame::parse(&bytes), Ok(frame::Plaintext::Frame(frame)));
+    hex(bytes)
+}
+
 fn frames() -> Vec<(String, String)> {
     let token = 0x1112_1314_1516_1718;
-    let encoded = |frame: Frame| {
-        let mut bytes = Vec::new();
-        frame.encode(&mut bytes);
-        assert_eq!(frame::parse(&bytes), Ok(frame::Plaintext::Frame(frame)));
-        hex(bytes)
-    };
     let reply = |received, observed: Option<&str>| Frame::PathProbeReply {
         token,
         received,
@@ -283,6 +290,9 @@ fn constants() -> Vec<(String, String)> {
         ),
         ("constant.replay_window", replay::WINDOW.to_string()),
         ("constant.endpoints", limits::ENDPOINTS.to_string()),
+        ("constant.paths", limits::PATHS.to_string()),
+        ("constant.feedback_paths", feedback::PATHS.to_string()),
+        ("constant.feedback_gaps", feedback::GAPS.to_string()),
         (
             "constant.initiations_per_second",
             limits::INITIATIONS_PER_SECOND.to_string(),

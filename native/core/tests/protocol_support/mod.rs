@@ -1,6 +1,7 @@
 //! What the protocol's vectors are computed with: fixed randomness, a session on the shipped send
 //! machine, and the path-MTU search on virtual time.
 
+mod bonded;
 pub mod computed;
 
 use std::collections::VecDeque;
@@ -12,7 +13,9 @@ use chacha20poly1305::{ChaCha20Poly1305, Nonce};
 use whalescale_core::aead::{AeadKey, HEADER_LEN, TAG_LEN};
 use whalescale_core::bond::schedule::Policy;
 use whalescale_core::entropy::Entropy;
-use whalescale_core::handoff::{Endpoint, PeerIndex, SendKey, SocketId, ToSender};
+use whalescale_core::handoff::{
+    Endpoint, PathId, PathRole, PeerIndex, SendKey, SocketId, ToSender,
+};
 use whalescale_core::inner::vnet::VnetHeader;
 use whalescale_core::pmtu::{PathMtu, Sizing, Step};
 use whalescale_core::routes::Routes;
@@ -66,7 +69,7 @@ const PEER: PeerIndex = PeerIndex(0);
 
 impl Session {
     pub fn open(key: &[u8; 32], inner_mtu: u16) -> Self {
-        let mut session = Self(Sender::new(Arc::default(), Policy::Auto));
+        let mut session = Self(Sender::new(Arc::default(), Policy::default()));
         let everything = ("0.0.0.0/0".parse().unwrap(), PEER);
         let endpoint = Endpoint {
             socket: SocketId(0),
@@ -96,6 +99,23 @@ impl Session {
             session.update(update);
         }
         session
+    }
+
+    /// The same with a second path, of which the first has this number.
+    pub fn bonded(mut self, first: u8) -> Self {
+        for (path, socket) in [(first, 0), (first + 1, 1)] {
+            self.update(ToSender::Path {
+                peer: PEER,
+                path: PathId(path),
+                endpoint: Endpoint {
+                    socket: SocketId(socket),
+                    remote: "192.0.2.2:51820".parse().unwrap(),
+                },
+                role: PathRole::Bulk,
+                gauge: Arc::default(),
+            });
+        }
+        self
     }
 
     fn update(&mut self, update: ToSender) {
