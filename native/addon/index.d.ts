@@ -58,6 +58,8 @@ export interface OpenConfig {
   timestampFloor?: string
   /** The cipher backend by name; without it, the fastest. */
   aead?: string
+  /** How packets are spread over several paths, by name; without it, `auto`. */
+  scheduler?: string
 }
 
 export interface PathStats {

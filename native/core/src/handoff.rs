@@ -116,6 +116,8 @@ pub enum ToSender {
         endpoint: Endpoint,
         inner_mtu: u16,
     },
+    /// The peer was restarted, and knows nothing of what was sent so far.
+    Restarted(PeerIndex),
     /// Bonded packets may take this path, new or changed.
     Path {
         peer: PeerIndex,
@@ -169,6 +171,8 @@ pub enum ToReceiver {
         peer: PeerIndex,
         path: PathId,
         endpoint: Endpoint,
+        /// Drawn anew with each use of the number: another one means that its count begins anew.
+        token: u64,
     },
     /// The peer was restarted: its paths and sequences begin anew.
     Restarted(PeerIndex),

@@ -116,7 +116,8 @@ impl Receiver {
                 peer,
                 path,
                 endpoint,
-            } => self.bond(peer).bind(path, endpoint),
+                token,
+            } => self.bond(peer).bind(path, endpoint, token),
             ToReceiver::Restarted(peer) => self.bond(peer).restart(),
             ToReceiver::Endpoint { peer, endpoint } => {
                 self.address(peer).current = Some(endpoint);

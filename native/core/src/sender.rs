@@ -212,7 +212,9 @@ impl Sender {
         {
             for n in 0..segmenter.count() {
                 let len = segmenter.len_of(n);
-                bond.push(len, now, &drops, |inner| segmenter.write(packet, n, inner));
+                bond.push(len, inner_mtu, now, &drops, |inner| {
+                    segmenter.write(packet, n, inner)
+                });
             }
             return Ok(());
         }
@@ -492,9 +494,9 @@ impl Sender {
                 }
                 self.release_staged(peer, now, &mut emit);
             }
-            path @ (ToSender::Path { .. } | ToSender::RemovePath { .. }) => {
-                self.change_path(path, now)
-            }
+            path @ (ToSender::Path { .. }
+            | ToSender::RemovePath { .. }
+            | ToSender::Restarted(_)) => self.change_path(path, now),
             ToSender::Keypair { peer, key } => self.install(peer, key, now, &mut emit),
             ToSender::ForgetKey(peer) => {
                 self.flush(now, &mut emit);
@@ -537,6 +539,12 @@ impl Sender {
                         Box::new(Bond::new(peer, policy, Arc::clone(counters)))
                     });
                     bond.put_path(path, endpoint, role, gauge, now);
+                }
+            }
+            ToSender::Restarted(peer) => {
+                let found = peer_mut(&mut self.peers, peer);
+                if let Some(bond) = found.and_then(|found| found.bond.as_mut()) {
+                    bond.restart(now);
                 }
             }
             ToSender::RemovePath { peer, path } => {
@@ -675,6 +683,6 @@ fn peer_mut(peers: &mut [Option<Peer>], index: PeerIndex) -> Option<&mut Peer> {
 }
 
 /// WireGuard pads payloads to 16 bytes, but never beyond the MTU (whitepaper, section 5.4.6).
-fn padded(len: usize, inner_mtu: usize) -> usize {
+pub(crate) fn padded(len: usize, inner_mtu: usize) -> usize {
     len.next_multiple_of(16).min(inner_mtu.max(len))
 }

@@ -130,6 +130,13 @@ impl Arrivals {
         }
     }
 
+    /// The number of this path is another path's now, which counts from the beginning.
+    pub fn forget(&mut self, path: u8) {
+        if let Some(place) = self.paths.get_mut(usize::from(path)) {
+            *place = None;
+        }
+    }
+
     /// Counts a second copy: authentic, but the replay window had seen it.
     pub fn note_duplicate(&mut self) {
         self.stats.duplicates += 1;

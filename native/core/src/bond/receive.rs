@@ -22,7 +22,8 @@ const REPAIR_SLACK: Duration = Duration::from_millis(10);
 pub(crate) struct Inbound {
     arrivals: Arrivals,
     order: Reorder,
-    endpoints: [Option<Endpoint>; PATHS],
+    /// Where each of the peer's paths comes from, and the token of that binding.
+    bindings: [Option<(Endpoint, u64)>; PATHS],
     /// Whether anything bonded has arrived since the start, or a restart of the peer.
     begun: bool,
     gauge: Option<Arc<BondGauge>>,
@@ -34,16 +35,18 @@ impl Inbound {
         Self {
             arrivals: Arrivals::new(),
             order: Reorder::sharing(Depth::Auto, budget),
-            endpoints: [None; PATHS],
+            bindings: [None; PATHS],
             begun: false,
             gauge: None,
         }
     }
 
     /// The peer's path of this number is the one from there.
-    pub(crate) fn bind(&mut self, path: PathId, endpoint: Endpoint) {
-        if let Some(place) = self.endpoints.get_mut(usize::from(path.0)) {
-            *place = Some(endpoint);
+    pub(crate) fn bind(&mut self, path: PathId, endpoint: Endpoint, token: u64) {
+        let place = self.bindings.get_mut(usize::from(path.0));
+        let before = place.and_then(|place| place.replace((endpoint, token)));
+        if before.is_some_and(|(_, known)| known != token) {
+            self.arrivals.forget(path.0);
         }
     }
 
@@ -55,12 +58,8 @@ impl Inbound {
     }
 
     fn came_by_its_path(&self, shim: &Shim, from: Endpoint) -> bool {
-        let bound = self
-            .endpoints
-            .get(usize::from(shim.path))
-            .copied()
-            .flatten();
-        bound.is_none_or(|endpoint| endpoint == from)
+        let bound = self.bindings.get(usize::from(shim.path)).copied().flatten();
+        bound.is_none_or(|(endpoint, _)| endpoint == from)
     }
 
     /// Takes a fresh packet; `deliver` gets what may go on, in order.
@@ -76,7 +75,7 @@ impl Inbound {
         if !std::mem::replace(&mut self.begun, true) {
             // What the other paths bring may take longer than what came first.
             for (path, _) in (0..)
-                .zip(&self.endpoints)
+                .zip(&self.bindings)
                 .filter(|(_, bound)| bound.is_some())
             {
                 self.order.path_came(now, path);

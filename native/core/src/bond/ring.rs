@@ -21,6 +21,8 @@ struct Sent {
     /// The sealed datagram; nothing once it is known to have arrived.
     datagram: Option<Vec<u8>>,
     at: Instant,
+    /// When it was first reported missing.
+    missed: Option<Instant>,
     repaired: Option<Instant>,
     repairs: u8,
 }
@@ -50,6 +52,7 @@ impl Ring {
         self.sent.push_back(Sent {
             datagram: Some(datagram),
             at: now,
+            missed: None,
             repaired: None,
             repairs: 0,
         });
@@ -107,6 +110,7 @@ impl Ring {
         &mut self,
         sequence: u64,
         now: Instant,
+        patience: Duration,
         again_after: Duration,
     ) -> bool {
         let Some(sent) = self
@@ -115,8 +119,10 @@ impl Ring {
         else {
             return false;
         };
+        let early = now - *sent.missed.get_or_insert(now) < patience;
         let recent = sent.repaired.is_some_and(|at| now - at < again_after);
         let wanted = sent.datagram.is_some()
+            && !early
             && !recent
             && sent.repairs < REPAIRS
             && now - sent.at <= TOO_OLD;
@@ -134,6 +140,11 @@ impl Ring {
 
     fn place(&self, sequence: u64) -> Option<usize> {
         usize::try_from(sequence.checked_sub(self.first)?).ok()
+    }
+
+    /// What is not known to have arrived, oldest first.
+    pub(crate) fn into_datagrams(self) -> impl Iterator<Item = Vec<u8>> {
+        self.sent.into_iter().filter_map(|sent| sent.datagram)
     }
 
     /// Sequences that are not known to have arrived, oldest first.

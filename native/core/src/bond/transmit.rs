@@ -16,7 +16,7 @@ use crate::drops::{DropCounters, DropReason};
 use crate::handoff::{
     BondGauge, Endpoint, FromSender, PathGauge, PathHealth, PathId, PathRole, PeerIndex, SendKey,
 };
-use crate::sender::{SendError, Transmit};
+use crate::sender::{SendError, Transmit, padded};
 use crate::time::Instant;
 use crate::wire::datagram::write_transport_header;
 
@@ -46,6 +46,8 @@ const RELIEF: Duration = Duration::from_millis(200);
 const LINGER: Duration = Duration::from_secs(10);
 /// How often gauges are written.
 const GAUGE_INTERVAL: Duration = Duration::from_millis(250);
+/// A packet that others overtook is waited for no longer than this before it is sent again.
+const LATENESS: Duration = Duration::from_millis(60);
 /// When packets wait for a reason that no deadline of a path tells.
 const LOOK_AGAIN: Duration = Duration::from_micros(500);
 /// A path that is suspected is looked at this often, until it fails or answers.
@@ -81,6 +83,8 @@ pub(crate) struct Bond {
     scheduler: Box<dyn Scheduler>,
     next_bucket_sequence: u64,
     repairs: VecDeque<(PathId, u64)>,
+    /// What was in flight on paths that are gone.
+    orphans: VecDeque<Vec<u8>>,
     pool: Vec<Vec<u8>>,
     duplicates_left: f64,
     /// When packets last had to wait for [`PRESSED`].
@@ -103,6 +107,7 @@ impl Bond {
             scheduler: policy.scheduler(),
             next_bucket_sequence: 0,
             repairs: VecDeque::new(),
+            orphans: VecDeque::new(),
             pool: Vec::new(),
             duplicates_left: 0.0,
             pressed_at: None,
@@ -152,8 +157,24 @@ impl Bond {
 
     /// Forgets a path; what it had in flight is repaired on the others.
     pub(crate) fn remove_path(&mut self, id: PathId) {
-        self.reinject(id);
-        self.paths.retain(|path| path.id != id);
+        if let Some(place) = self.paths.iter().position(|path| path.id == id) {
+            let path = self.paths.remove(place);
+            self.orphans.extend(path.ring.into_datagrams());
+        }
+    }
+
+    /// The other end was restarted: it has nothing of what was sent, and counts from the beginning.
+    pub(crate) fn restart(&mut self, now: Instant) {
+        for path in &mut self.paths {
+            path.model = PathModel::new(now);
+            path.ring = Ring::default();
+            path.next_sequence = 0;
+            path.health = PathHealth::Healthy;
+        }
+        self.next_bucket_sequence = 0;
+        self.repairs.clear();
+        self.orphans.clear();
+        self.last_feedback = None;
     }
 
     /// Whether packets to this peer are to be bonded.
@@ -169,11 +190,12 @@ impl Bond {
     pub(crate) fn push(
         &mut self,
         len: usize,
+        inner_mtu: usize,
         now: Instant,
         drops: &DropCounters,
         write: impl FnOnce(&mut [u8]),
     ) {
-        let padded = len.next_multiple_of(16);
+        let padded = padded(len, inner_mtu);
         let mut bytes = self.pool.pop().unwrap_or_default();
         bytes.clear();
         bytes.resize(HEADER_LEN + SHIM_LEN + padded + TAG_LEN, 0);
@@ -368,6 +390,24 @@ impl Bond {
         now: Instant,
         emit: &mut impl FnMut(Transmit<'_>) -> Result<(), SendError>,
     ) {
+        while let Some(orphan) = self.orphans.front() {
+            let Some(place) = self.fastest(now, orphan.len(), None) else {
+                return;
+            };
+            let Some(path) = self
+                .paths
+                .get_mut(place)
+                .filter(|path| path.model.can_send(now))
+            else {
+                return;
+            };
+            path.model.charge(now, on_link(orphan, path.endpoint));
+            // Lost again, it is lost: there is no ring to keep it any more.
+            let _ = transmit(self.peer, path.endpoint, orphan, emit);
+            if let Some(bytes) = self.orphans.pop_front() {
+                recycle(&mut self.pool, bytes);
+            }
+        }
         while let Some((origin, sequence)) = self.repairs.front().copied() {
             let Some(place) = self.fastest(now, 1400, Some(origin)) else {
                 return;
@@ -425,9 +465,16 @@ impl Bond {
             let pool = &mut self.pool;
             path.ring.acknowledge(&digest, |bytes| recycle(pool, bytes));
             let id = path.id;
+            // What is only overtaken is not lost.
+            let patience = path
+                .model
+                .jitter()
+                .unwrap_or_default()
+                .saturating_mul(3)
+                .min(LATENESS);
             for sequence in digest.missing() {
                 if self.repairs.len() < REPAIRS
-                    && path.ring.wants_repair(sequence, now, again_after)
+                    && path.ring.wants_repair(sequence, now, patience, again_after)
                 {
                     self.repairs.push_back((id, sequence));
                 }
@@ -532,7 +579,10 @@ impl Bond {
     }
 
     fn next_wake(&self, now: Instant) -> Option<Instant> {
-        let waiting = !self.bulk.is_empty() || !self.express.is_empty() || !self.repairs.is_empty();
+        let waiting = !(self.bulk.is_empty()
+            && self.express.is_empty()
+            && self.repairs.is_empty()
+            && self.orphans.is_empty());
         let usable = self.paths.iter().filter(|path| waiting && path.may_carry());
         // A path that is ready and was not chosen is looked at again soon, not at once.
         let soon = now + LOOK_AGAIN;

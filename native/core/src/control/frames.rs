@@ -333,6 +333,8 @@ impl Control {
             self.outputs
                 .push_back(Output::Receiver(ToReceiver::Restarted(index)));
             self.outputs
+                .push_back(Output::Sender(ToSender::Restarted(index)));
+            self.outputs
                 .push_back(Output::Event(Event::Restarted { peer: key }));
         }
         if !reply {

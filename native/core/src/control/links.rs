@@ -172,6 +172,7 @@ impl Control {
             peer: index,
             path: PathId(path),
             endpoint: from,
+            token,
         }));
         let answer = Frame::PathBind {
             path,

@@ -82,3 +82,48 @@ fn a_link_that_dies_under_a_stream_that_the_other_can_carry_costs_nothing() {
     assert_eq!(got.len(), 20_000);
     assert!(gap <= ms(200));
 }
+
+#[test]
+fn an_interface_that_goes_takes_nothing_with_it() {
+    let mut grid = Grid::new(3, &A[..2], &B[..1]);
+    grid.connect();
+    let next = stream(&mut grid, 0, Duration::from_micros(75), secs(2));
+    grid.pair.run_for(secs(1));
+    grid.pair.b.forget();
+    let next = stream(&mut grid, next, Duration::from_micros(200), secs(1));
+    let rest = grid.pair.a.sockets[1..].to_vec();
+    let now = grid.pair.now();
+    grid.pair.a.set_sockets(rest, now);
+    let next = stream(&mut grid, next, Duration::from_micros(200), secs(1));
+    grid.pair.run_for(secs(1));
+    let mut got = numbers(&grid);
+    got.sort_unstable();
+    got.dedup();
+    assert_eq!(got.last().copied(), Some(next - 1));
+    assert_eq!(got.len(), 10_000);
+}
+
+#[test]
+fn an_interface_that_returns_carries_its_share_again() {
+    let mut grid = Grid::new(4, &A[..2], &B[..1]);
+    grid.connect();
+    let next = stream(&mut grid, 0, Duration::from_micros(75), secs(2));
+    let all = grid.pair.a.sockets.clone();
+    let now = grid.pair.now();
+    grid.pair.a.set_sockets(all[1..].to_vec(), now);
+    grid.pair.run_for(secs(2));
+    let now = grid.pair.now();
+    grid.pair.a.set_sockets(all, now);
+    grid.pair.flush();
+    grid.pair.run_for(secs(5));
+    let next = stream(&mut grid, next, Duration::from_micros(75), secs(3));
+    grid.pair.b.forget();
+    let sent = stream(&mut grid, next, Duration::from_micros(75), secs(2)) - next;
+    grid.pair.run_for(secs(1));
+    let got = numbers(&grid)
+        .into_iter()
+        .filter(|number| *number >= next)
+        .count();
+    println!("{got} of {sent}");
+    assert!(got as f64 >= 0.98 * f64::from(sent));
+}

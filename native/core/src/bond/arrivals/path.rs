@@ -168,9 +168,10 @@ impl PathArrivals {
 
     /// What a feedback says of this path, which has the number `path`.
     pub(super) fn report(&mut self, now: Instant, path: u8) -> PathReport {
+        // Young gaps too: what is not named here counts as arrived at the other end.
         let newest = self.gaps.partition_point(|gap| self.lost_at(gap) <= now);
         let mut gaps = ArrayVec::new();
-        'gaps: for gap in self.gaps.iter().take(newest).rev() {
+        'gaps: for gap in self.gaps.iter().rev() {
             let mut end = gap.end;
             while end > gap.start {
                 let start = gap.start.max(end.saturating_sub(u64::from(u8::MAX)));
