@@ -8,6 +8,9 @@
 //!
 //! Handshake messages and control frames go to control. Nothing that fails a check is answered.
 
+mod accept;
+mod keys;
+
 use std::collections::BTreeMap;
 use std::io::IoSlice;
 use std::net::IpAddr;
@@ -16,40 +19,23 @@ use std::sync::Arc;
 
 use arrayvec::ArrayVec;
 
-use crate::aead::{HEADER_LEN, TAG_LEN};
-use crate::bond::feedback::Feedback;
 use crate::bond::receive::Inbound;
 use crate::bond::reorder::Budget;
-use crate::bond::shim::{SHIM_LEN, Shim};
+use crate::bond::shim::Shim;
 use crate::constants::{limits, protocol};
 use crate::drops::{DropCounters, DropReason};
 use crate::handoff::{
-    Crossing, Endpoint, FromReceiver, HandshakeBytes, PeerIndex, PeerRoutes, ReceiveKey, ToReceiver,
+    Crossing, Endpoint, FromReceiver, HandshakeBytes, PeerIndex, PeerRoutes, ToReceiver,
 };
 use crate::handshake::mac::MacVerifier;
 use crate::inner::coalesce::{self, Offload};
-use crate::inner::ip;
 use crate::inner::vnet::VnetHeader;
-use crate::replay::{ReplayWindow, Verdict};
+use crate::replay::ReplayWindow;
 use crate::time::Instant;
 use crate::wire::datagram::{self, Datagram};
-use crate::wire::frame::{self, Plaintext};
 
-struct Key {
-    info: ReceiveKey,
-    window: ReplayWindow,
-    highest: Option<u64>,
-    confirmed: bool,
-    /// Whether control was asked to renew it.
-    aged: bool,
-}
-
-#[derive(Default)]
-struct Address {
-    current: Option<Endpoint>,
-    /// The address that control was last told of, and when.
-    reported: Option<(Endpoint, Instant)>,
-}
+use accept::{Accepted, Origin, accept, is_data, payload_of};
+use keys::{Address, Key, Seen, leading_run};
 
 /// The receive machine. See the module's header.
 pub struct Receiver {
@@ -368,112 +354,6 @@ impl Receiver {
     }
 }
 
-/// What one run taught about its peer.
-#[derive(Default)]
-struct Seen {
-    packets: u64,
-    bytes: u64,
-    highest: u64,
-    data: bool,
-}
-
-impl Seen {
-    fn count(&mut self, bytes: usize, counter: u64, data: bool) {
-        self.data |= data;
-        self.packets += 1;
-        self.bytes += bytes as u64;
-        self.highest = self.highest.max(counter);
-    }
-}
-
-impl Key {
-    /// Opens the run in place; gives the counter of each datagram and whether it is authentic.
-    fn open_run(&self, run: &mut [u8], stride: usize) -> Opened {
-        let datagrams = run.chunks(stride).take(limits::RECEIVED_DATAGRAMS);
-        let counters: ArrayVec<u64, { limits::RECEIVED_DATAGRAMS }> =
-            datagrams.map(counter_of).collect();
-        let mut verdicts = [false; limits::RECEIVED_DATAGRAMS];
-        if let Some(verdicts) = verdicts.get_mut(..counters.len()) {
-            self.info.key.open_run(&counters, run, stride, verdicts);
-        }
-        counters.into_iter().zip(verdicts)
-    }
-
-    /// Whether a datagram with this counter may be used.
-    fn admit(&mut self, counter: u64, authentic: bool) -> Result<(), DropReason> {
-        if !authentic {
-            return Err(DropReason::Forged);
-        }
-        match self.window.commit(counter) {
-            Verdict::Fresh => Ok(()),
-            Verdict::Duplicate => Err(DropReason::Replayed),
-            Verdict::TooOld => Err(DropReason::TooOld),
-        }
-    }
-
-    fn note(
-        &mut self,
-        seen: &Seen,
-        from: Endpoint,
-        now: Instant,
-        address: &mut Address,
-        reports: &mut Vec<FromReceiver>,
-    ) {
-        let peer = self.info.peer;
-        self.info
-            .activity
-            .note_received(now, seen.packets, seen.bytes, seen.data);
-        if self.info.initiator
-            && !self.aged
-            && now - self.info.created >= protocol::REKEY_ON_RECEIVE_TIME
-        {
-            self.aged = true;
-            reports.push(FromReceiver::KeyAged(peer));
-        }
-        let newest = self.highest.is_none_or(|highest| seen.highest > highest);
-        if newest {
-            self.highest = Some(seen.highest);
-            if address.is_news(from, now) {
-                reports.push(FromReceiver::Moved { peer, from });
-            }
-        }
-    }
-}
-
-impl Address {
-    /// Whether control should hear that the peer now speaks from `from`.
-    fn is_news(&mut self, from: Endpoint, now: Instant) -> bool {
-        if self.current == Some(from) {
-            self.reported = None;
-            return false;
-        }
-        let known = self
-            .reported
-            .is_some_and(|(endpoint, at)| endpoint == from && now - at < limits::REPORT_SPACING);
-        if !known {
-            self.reported = Some((from, now));
-        }
-        !known
-    }
-}
-
-/// Counter and authenticity of each datagram of a run.
-type Opened = std::iter::Zip<
-    arrayvec::IntoIter<u64, { limits::RECEIVED_DATAGRAMS }>,
-    std::array::IntoIter<bool, { limits::RECEIVED_DATAGRAMS }>,
->;
-
-/// Whose run it is, and how it came.
-#[derive(Clone, Copy)]
-struct Origin {
-    peer: PeerIndex,
-    /// Whether the peer speaks Whalescale's frames.
-    frames: bool,
-    index: u32,
-    from: Endpoint,
-    now: Instant,
-}
-
 /// Packets in one piece of memory, to be joined into super-packets.
 #[derive(Default)]
 struct Released {
@@ -487,88 +367,6 @@ impl Released {
         self.bytes.extend_from_slice(packet);
         self.packets.push(start..self.bytes.len());
     }
-}
-
-enum Accepted {
-    Bonded(Shim, Range<usize>),
-    Feedback(Box<Feedback>),
-    Packet(Range<usize>),
-    Frame(Vec<u8>),
-    Keepalive,
-}
-
-/// Decides what an authentic datagram holds, and whether the peer may send it.
-fn accept(
-    arena: &[u8],
-    datagram: &Range<usize>,
-    origin: Origin,
-    routes: Option<&PeerRoutes>,
-    allowed: &mut Option<IpAddr>,
-) -> Result<Accepted, DropReason> {
-    let at = payload_of(datagram);
-    let plaintext = arena.get(at.clone()).ok_or(DropReason::BadPlaintext)?;
-    match plaintext.first() {
-        None => Ok(Accepted::Keepalive),
-        Some(first) if is_ip(*first) => {
-            let len = inner_len(plaintext, origin.peer, routes, allowed)?;
-            Ok(Accepted::Packet(at.start..at.start + len))
-        }
-        Some(first) if origin.frames && is_bonded(*first) => {
-            let (shim, inner) = Shim::parse(plaintext).ok_or(DropReason::BadPlaintext)?;
-            let len = inner_len(inner, origin.peer, routes, allowed)?;
-            let start = at.start + SHIM_LEN;
-            Ok(Accepted::Bonded(shim, start..start + len))
-        }
-        Some(_) if origin.frames && Feedback::in_frame(plaintext).is_some() => {
-            let feedback = Feedback::in_frame(plaintext).and_then(Result::ok);
-            feedback
-                .map(|feedback| Accepted::Feedback(Box::new(feedback)))
-                .ok_or(DropReason::BadPlaintext)
-        }
-        Some(_) if origin.frames => match frame::parse(plaintext) {
-            Ok(Plaintext::Frame(_)) => Ok(Accepted::Frame(plaintext.to_vec())),
-            Ok(_) => Ok(Accepted::Keepalive),
-            Err(_) => Err(DropReason::BadPlaintext),
-        },
-        Some(_) => Err(DropReason::BadPlaintext),
-    }
-}
-
-/// Length of the inner packet, without padding, if its source is one of the peer's.
-fn inner_len(
-    packet: &[u8],
-    peer: PeerIndex,
-    routes: Option<&PeerRoutes>,
-    allowed: &mut Option<IpAddr>,
-) -> Result<usize, DropReason> {
-    let len = ip::total_len(packet).ok_or(DropReason::BadPlaintext)?;
-    let source = ip::source(packet).ok_or(DropReason::BadPlaintext)?;
-    if *allowed != Some(source) {
-        let owner = routes.and_then(|routes| routes.lookup(source));
-        if owner != Some(peer) {
-            return Err(DropReason::WrongSource);
-        }
-        *allowed = Some(source);
-    }
-    Ok(len)
-}
-
-fn is_ip(first: u8) -> bool {
-    matches!(first >> 4, 4 | 6)
-}
-
-fn is_bonded(first: u8) -> bool {
-    first >> 4 == 8
-}
-
-/// Data, as opposed to keepalives and control frames, by its first byte.
-fn is_data(first: u8) -> bool {
-    is_ip(first) || is_bonded(first)
-}
-
-/// Where the plaintext of an authentic datagram is.
-fn payload_of(datagram: &Range<usize>) -> Range<usize> {
-    datagram.start + HEADER_LEN..datagram.end - TAG_LEN
 }
 
 fn push_report(
@@ -600,35 +398,4 @@ fn address_of(addresses: &mut Vec<Address>, peer: PeerIndex) -> &mut Address {
         addresses.resize_with(place + 1, Address::default);
     }
     &mut addresses[place]
-}
-
-/// Bytes and receiver index of the leading datagrams that share one transport index; the first
-/// datagram alone, without index, when it is no transport datagram.
-fn leading_run(message: &[u8], stride: usize) -> (usize, Option<u32>) {
-    let mut taken = 0;
-    let mut index = None;
-    for datagram in message.chunks(stride).take(limits::RECEIVED_DATAGRAMS) {
-        match (transport_index(datagram), index) {
-            (None, None) => return (datagram.len(), None),
-            (Some(found), None) => index = Some(found),
-            (Some(found), Some(known)) if found == known => {}
-            _ => break,
-        }
-        taken += datagram.len();
-    }
-    (taken, index)
-}
-
-/// The receiver index of a transport datagram; nothing for any other bytes.
-fn transport_index(datagram: &[u8]) -> Option<u32> {
-    let (kind, rest) = datagram.split_first_chunk::<4>()?;
-    let whole = datagram.len() >= HEADER_LEN + TAG_LEN && *kind == [4, 0, 0, 0];
-    rest.first_chunk()
-        .filter(|_| whole)
-        .map(|index| u32::from_le_bytes(*index))
-}
-
-fn counter_of(datagram: &[u8]) -> u64 {
-    let counter = datagram.get(8..16).and_then(|bytes| bytes.first_chunk());
-    counter.map_or(u64::MAX, |bytes| u64::from_le_bytes(*bytes))
 }
