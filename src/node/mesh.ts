@@ -5,7 +5,8 @@
  * Invariants: the state belongs to the caller and to nothing else, and `step` changes it in place;
  * time never goes back; every table is bounded by the number of configured peers or by a constant.
  */
-import type { Effect, Input, MemberState, Phase, Warning } from '../peers/exchange.js'
+import type { Effect, Input, MemberState, Warning } from '../peers/exchange.js'
+import type { Phase } from '../wire/record.js'
 
 export type { Effect, Input }
 
