@@ -17,12 +17,13 @@ export type WireEndpoint = {
 /** Bytes of a literal endpoint, IPv4-mapped ones as IPv4; undefined for names and what is no endpoint. */
 export function endpointToWire(text: string): WireEndpoint | undefined {
   const endpoint = parseEndpoint(text)
-  const prefix = endpoint && parsePrefix(endpoint.host)
-  if (prefix === undefined || prefix.length !== (prefix.family === 4 ? 32 : 128)) return undefined
+  if (endpoint === undefined) return undefined
+  const prefix = parsePrefix(endpoint.host)
+  if (prefix === undefined) return undefined
   const mapped = prefix.family === 6 && prefix.bits >> 32n === 0xffffn
   const size = prefix.family === 4 || mapped ? 4 : 16
   const hex = BigInt.asUintN(size * 8, prefix.bits).toString(16)
-  return { address: Buffer.from(hex.padStart(size * 2, '0'), 'hex'), port: endpoint?.port ?? 0 }
+  return { address: Buffer.from(hex.padStart(size * 2, '0'), 'hex'), port: endpoint.port }
 }
 
 function byte(address: Uint8Array, index: number): number {

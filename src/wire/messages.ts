@@ -192,9 +192,9 @@ function decodeObservation(bytes: Uint8Array): Observation | null | undefined {
   const subject = nodeIdOf(found?.bytes.get(1))
   const inner = found?.bytes.get(2)
   if (subject === undefined || inner === undefined) return undefined
-  const endpoint = decodeEndpoint(inner)
-  if (endpoint === 'malformed' || endpoint === 'oversized') return undefined
-  return endpoint === null || endpoint === 'address' ? null : { subject, endpoint }
+  const decoded = decodeEndpoint(inner)
+  if ('problem' in decoded) return decoded.problem === 'address' ? null : undefined
+  return decoded.endpoint === null ? null : { subject, endpoint: decoded.endpoint }
 }
 
 function decodeUpdate(bytes: Uint8Array): Update | undefined {

@@ -34,7 +34,7 @@ export type NodeRecord = {
   readonly phase: Phase
   readonly anchor: boolean
   readonly endpoints: readonly string[]
-  readonly metadata: Readonly<{ [key: string]: string }>
+  readonly metadata: Readonly<Record<string, string>>
 }
 
 export type SignedRecord = NodeRecord & {
@@ -88,7 +88,9 @@ export function encodeSignedRecord(body: Uint8Array, signature: Uint8Array): Uin
 const nothing: Uint8Array = new Uint8Array(0)
 
 /** The endpoint in the bytes; null for one of a type that this version does not know. */
-export function decodeEndpoint(bytes: Uint8Array): string | null | RecordProblem {
+export function decodeEndpoint(
+  bytes: Uint8Array,
+): { readonly endpoint: string | null } | { readonly problem: RecordProblem } {
   const found = { address: nothing, port: 0, type: 0 }
   const wellFormed = readFields(bytes, (field) => {
     if (field.number === 1 && field.type === 'bytes') found.address = field.bytes
@@ -96,11 +98,11 @@ export function decodeEndpoint(bytes: Uint8Array): string | null | RecordProblem
     else if (field.number === 3 && field.type === 'varint') found.type = field.value
     return true
   })
-  if (!wellFormed) return 'malformed'
-  if (found.type > PathType.lan) return null
+  if (!wellFormed) return { problem: 'malformed' }
+  if (found.type > PathType.lan) return { endpoint: null }
   const size = { 0: 0, 1: 4, 2: 16, 3: found.address.length }[found.type]
-  if (found.address.length !== size) return 'malformed'
-  return isUsable(found) ? endpointToText(found) : 'address'
+  if (found.address.length !== size) return { problem: 'malformed' }
+  return isUsable(found) ? { endpoint: endpointToText(found) } : { problem: 'address' }
 }
 
 function decodeMetadata(bytes: Uint8Array): [string, string] | undefined {
@@ -128,21 +130,19 @@ class Draft {
       if (field.number === 2) this.sequence = field.value
       else if (field.number === 3) this.phase = field.value
       else if (field.number === 4) this.anchor = field.value !== 0
-    } else if (field.type === 'bytes') {
-      if (field.number === 1) this.nodeId = field.bytes
-      else if (field.number === 5) return this.#takeEndpoint(field.bytes)
-      else if (field.number === 6) return this.#takeMetadata(field.bytes)
-    }
+    } else if (field.number === 1) this.nodeId = field.bytes
+    else if (field.number === 5) return this.#takeEndpoint(field.bytes)
+    else if (field.number === 6) return this.#takeMetadata(field.bytes)
     return true
   }
 
   #takeEndpoint(bytes: Uint8Array): boolean {
-    const endpoint = decodeEndpoint(bytes)
-    if (endpoint === 'malformed' || endpoint === 'oversized' || endpoint === 'address') {
-      this.problem = endpoint
+    const decoded = decodeEndpoint(bytes)
+    if ('problem' in decoded) {
+      this.problem = decoded.problem
       return false
     }
-    if (endpoint !== null) this.endpoints.push(endpoint)
+    if (decoded.endpoint !== null) this.endpoints.push(decoded.endpoint)
     return this.endpoints.length <= mostEndpoints
   }
 
