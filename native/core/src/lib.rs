@@ -10,6 +10,7 @@
 
 pub mod activity;
 pub mod aead;
+pub mod backlog;
 pub mod bond;
 pub mod constants;
 pub mod control;

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use rtrb::{Consumer, Producer, RingBuffer};
 use whalescale_core::aead::AeadBackend;
+use whalescale_core::backlog::Backlog;
 use whalescale_core::bond::schedule::Policy;
 use whalescale_core::control::{
     Command, CommandError, Control, Event, Output, PeerStatus, Settings,
@@ -135,6 +136,7 @@ impl Started {
             reports: sender_reports,
             bells: Arc::clone(&bells),
             outlet: Outlet::default(),
+            backlog: Backlog::default(),
         };
         let receive = ReceiveThread {
             backend: Arc::clone(&start.backend),
@@ -146,6 +148,7 @@ impl Started {
             sockets: Arc::new([]),
             bells: Arc::clone(&bells),
             drops: Arc::clone(receiver_drops),
+            backlog: Backlog::default(),
         };
         let settings = Settings {
             secret: start.secret,

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use arrayvec::ArrayVec;
 use rtrb::{Consumer, Producer};
 use whalescale_core::aead::AeadBackend;
+use whalescale_core::backlog::Backlog;
 use whalescale_core::drops::{DropCounters, DropReason};
 use whalescale_core::handoff::{Crossing, Endpoint, FromReceiver, SocketId};
 use whalescale_core::inner::coalesce::{MAX_PIECES, Offload};
@@ -31,6 +32,7 @@ pub(super) struct ReceiveThread {
     pub sockets: Sockets,
     pub bells: Arc<Bells>,
     pub drops: Arc<DropCounters>,
+    pub backlog: Backlog,
 }
 
 impl ReceiveThread {
@@ -86,7 +88,8 @@ impl ReceiveThread {
     }
 
     fn take_messages(&mut self, arena: &mut RecvArena, count: usize, socket: SocketId) {
-        let now = clock::now();
+        let taken = clock::now();
+        let (mut now, mut bytes) = (taken, 0);
         for n in 0..count {
             let Some((message, place)) = arena.place(n) else {
                 self.drops.count(DropReason::Truncated);
@@ -96,12 +99,22 @@ impl ReceiveThread {
                 socket,
                 remote: message.source,
             };
+            bytes += message.len;
+            if self.backlog.drop_due(now) {
+                self.receiver.shed();
+            }
             self.receiver
                 .handle_message(arena.bytes(), place, message.stride, from, now);
+            if self.receiver.is_full() {
+                self.hand_over_reports();
+                self.deliver(arena);
+                now = clock::now();
+            }
         }
         // Before the packets: the local stack may answer at once, and needs the key that they confirm.
         self.hand_over_reports();
         self.deliver(arena);
+        self.backlog.note(bytes, taken, clock::now());
     }
 
     fn handle_timeout(&mut self, arena: &mut RecvArena) {

@@ -8,14 +8,16 @@ use std::sync::Arc;
 
 use rtrb::{Consumer, Producer};
 use whalescale_core::aead::AeadBackend;
+use whalescale_core::backlog::Backlog;
 use whalescale_core::handoff::{Crossing, Endpoint, FromSender};
 use whalescale_core::inner::vnet::{VNET_LEN, VnetHeader};
 use whalescale_core::sender::{Handled, SendError, Sender, Transmit};
+use whalescale_core::time::Instant;
 
 use crate::aead;
 use crate::io::clock;
 use crate::io::poll::{Interest, Poller};
-use crate::io::tun::{READ_LEN, Tun};
+use crate::io::tun::{ReadBatch, Tun};
 use crate::io::udp::{SendOutcome, UdpSocket};
 
 use super::{Bells, SenderUpdate, Sockets, Update, socket};
@@ -32,6 +34,7 @@ pub(super) struct TransmitThread {
     pub reports: Producer<FromSender>,
     pub bells: Arc<Bells>,
     pub outlet: Outlet,
+    pub backlog: Backlog,
 }
 
 /// The sockets, and where segmentation offload was refused.
@@ -44,16 +47,19 @@ pub(super) struct Outlet {
 impl TransmitThread {
     pub(super) fn run(mut self) -> io::Result<()> {
         aead::warm_up(&*self.backend);
-        let mut buffer = vec![0; READ_LEN].into_boxed_slice();
+        let mut batch = ReadBatch::new();
+        let mut most = 1;
         let mut poller = Poller::new();
         poller.add(&*self.tun, Interest::Read);
         let bell = poller.add(&self.bells.transmit, Interest::Read);
         while !self.bells.stopping() {
             self.take_updates();
             self.take_crossings();
-            let drained = self.drain_tun(&mut buffer)?;
-            self.flush();
+            let drained = batch.fill(&self.tun, most)?;
+            self.send_batch(&batch);
             self.hand_over_reports();
+            // The first packet after a pause goes at once; what has come meanwhile goes together.
+            most = if drained { 1 } else { ReadBatch::CAPACITY };
             if drained {
                 let now = clock::now();
                 let timeout = self.sender.next_timeout().map(|due| due - now);
@@ -93,31 +99,38 @@ impl TransmitThread {
         }
     }
 
-    /// Reads until the slab is full (false) or the device is empty (true).
-    fn drain_tun(&mut self, buffer: &mut [u8]) -> io::Result<bool> {
-        let now = clock::now();
-        let header_len = if self.tun.vnet() { VNET_LEN } else { 0 };
-        while !self.sender.is_full() {
-            let Some(len) = self.tun.read(buffer)? else {
-                return Ok(true);
-            };
-            let Some((header, packet)) = buffer
-                .get(..len)
-                .and_then(|read| read.split_at_checked(header_len))
-            else {
-                continue;
-            };
-            let vnet = header
-                .first_chunk()
-                .map_or_else(VnetHeader::default, VnetHeader::parse);
-            let mut answer = [0; 1280];
-            if let Handled::TooLong(len) =
-                self.sender.handle_packet(&vnet, packet, now, &mut answer)
-            {
-                self.answer(answer.get(..len).unwrap_or_default());
+    /// Seals and sends a batch, super-packet by super-packet.
+    fn send_batch(&mut self, batch: &ReadBatch) {
+        let taken = clock::now();
+        let mut now = taken;
+        for read in batch.reads() {
+            if self.sender.is_full() {
+                self.flush();
+                now = clock::now();
             }
+            if self.backlog.drop_due(now) {
+                self.sender.shed();
+            }
+            self.send_packet(read, now);
         }
-        Ok(false)
+        self.flush();
+        if batch.bytes() > 0 {
+            self.backlog.note(batch.bytes(), taken, clock::now());
+        }
+    }
+
+    fn send_packet(&mut self, read: &[u8], now: Instant) {
+        let header_len = if self.tun.vnet() { VNET_LEN } else { 0 };
+        let Some((header, packet)) = read.split_at_checked(header_len) else {
+            return;
+        };
+        let vnet = header
+            .first_chunk()
+            .map_or_else(VnetHeader::default, VnetHeader::parse);
+        let mut answer = [0; 1280];
+        if let Handled::TooLong(len) = self.sender.handle_packet(&vnet, packet, now, &mut answer) {
+            self.answer(answer.get(..len).unwrap_or_default());
+        }
     }
 
     /// Gives the local stack an ICMP message; if the device does not take it, the next packet gets one.
