@@ -47,7 +47,7 @@ impl Backlog {
             self.above_since = None;
             self.next_drop = None;
         } else {
-            self.above_since.get_or_insert(taken);
+            self.above_since.get_or_insert(done);
         }
     }
 

@@ -20,6 +20,7 @@ pub mod handoff;
 pub mod handshake;
 pub mod identity;
 pub mod inner;
+pub mod lane;
 pub mod pmtu;
 pub mod receiver;
 pub mod replay;

@@ -136,7 +136,6 @@ impl Started {
             reports: sender_reports,
             bells: Arc::clone(&bells),
             outlet: Outlet::default(),
-            backlog: Backlog::default(),
         };
         let receive = ReceiveThread {
             backend: Arc::clone(&start.backend),

@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use rtrb::{Consumer, Producer};
 use whalescale_core::aead::AeadBackend;
-use whalescale_core::backlog::Backlog;
 use whalescale_core::handoff::{Crossing, Endpoint, FromSender};
+use whalescale_core::lane::Lane;
 use whalescale_core::inner::vnet::{VNET_LEN, VnetHeader};
 use whalescale_core::sender::{Handled, SendError, Sender, Transmit};
 use whalescale_core::time::Instant;
@@ -17,7 +17,7 @@ use whalescale_core::time::Instant;
 use crate::aead;
 use crate::io::clock;
 use crate::io::poll::{Interest, Poller};
-use crate::io::tun::{ReadBatch, Tun};
+use crate::io::tun::Tun;
 use crate::io::udp::{SendOutcome, UdpSocket};
 
 use super::{Bells, SenderUpdate, Sockets, Update, socket};
@@ -34,7 +34,6 @@ pub(super) struct TransmitThread {
     pub reports: Producer<FromSender>,
     pub bells: Arc<Bells>,
     pub outlet: Outlet,
-    pub backlog: Backlog,
 }
 
 /// The sockets, and where segmentation offload was refused.
@@ -47,20 +46,20 @@ pub(super) struct Outlet {
 impl TransmitThread {
     pub(super) fn run(mut self) -> io::Result<()> {
         aead::warm_up(&*self.backend);
-        let mut batch = ReadBatch::new();
-        let mut most = 1;
+        let mut lane = Lane::new(self.tun.vnet());
+        let mut woken = false;
         let mut poller = Poller::new();
         poller.add(&*self.tun, Interest::Read);
         let bell = poller.add(&self.bells.transmit, Interest::Read);
         while !self.bells.stopping() {
             self.take_updates();
             self.take_crossings();
-            let drained = batch.fill(&self.tun, most)?;
-            self.send_batch(&batch);
+            let emptied = self.drain_tun(&mut lane, woken)?;
+            self.flush();
+            self.send_first(&mut lane);
             self.hand_over_reports();
-            // The first packet after a pause goes at once; what has come meanwhile goes together.
-            most = if drained { 1 } else { ReadBatch::CAPACITY };
-            if drained {
+            woken = emptied && lane.is_empty();
+            if woken {
                 let now = clock::now();
                 let timeout = self.sender.next_timeout().map(|due| due - now);
                 poller.wait(timeout)?;
@@ -99,24 +98,39 @@ impl TransmitThread {
         }
     }
 
-    /// Seals and sends a batch, super-packet by super-packet.
-    fn send_batch(&mut self, batch: &ReadBatch) {
-        let taken = clock::now();
-        let mut now = taken;
-        for read in batch.reads() {
-            if self.sender.is_full() {
-                self.flush();
-                now = clock::now();
+    /// Reads until the device is empty (true), or the slab or the lane is full (false). After a pause
+    /// the first packet does not wait for what may follow (false).
+    fn drain_tun(&mut self, lane: &mut Lane, woken: bool) -> io::Result<bool> {
+        let now = clock::now();
+        while !self.sender.is_full() {
+            let Some(room) = lane.room() else {
+                return Ok(false);
+            };
+            let Some(len) = self.tun.read(room)? else {
+                return Ok(true);
+            };
+            if let Some(read) = lane.take(len, now) {
+                self.send_packet(read, now);
+                if woken {
+                    return Ok(false);
+                }
             }
-            if self.backlog.drop_due(now) {
-                self.sender.shed();
-            }
-            self.send_packet(read, now);
         }
+        Ok(false)
+    }
+
+    /// Seals and sends the super-packet that has waited longest.
+    fn send_first(&mut self, lane: &mut Lane) {
+        let now = clock::now();
+        let Some((read, shed)) = lane.first(now) else {
+            return;
+        };
+        if shed {
+            self.sender.shed();
+        }
+        self.send_packet(read, now);
         self.flush();
-        if batch.bytes() > 0 {
-            self.backlog.note(batch.bytes(), taken, clock::now());
-        }
+        lane.release(now);
     }
 
     fn send_packet(&mut self, read: &[u8], now: Instant) {

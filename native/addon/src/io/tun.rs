@@ -8,7 +8,6 @@ use std::fmt;
 use std::io::{self, IoSlice, IoSliceMut};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
-use arrayvec::ArrayVec;
 use whalescale_core::inner::vnet::VNET_LEN;
 
 use super::{check, check_len, errno, set_nonblocking};
@@ -137,63 +136,6 @@ impl Tun {
 impl AsFd for Tun {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()
-    }
-}
-
-/// The memory into which the transmit thread takes what the device holds.
-#[derive(Debug)]
-pub struct ReadBatch {
-    bytes: Box<[u8]>,
-    /// Where each read ends, and the next begins.
-    ends: ArrayVec<usize, { Self::CAPACITY }>,
-}
-
-impl Default for ReadBatch {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-impl ReadBatch {
-    /// Reads at most: two sends of small packets, so that the first of them does not wait long.
-    pub const CAPACITY: usize = 128;
-    /// Some eight super-packets, which with the slab stay in the second-level cache.
-    const LEN: usize = 8 * READ_LEN;
-
-    /// Allocates it; only what is used becomes resident.
-    pub fn new() -> Self {
-        Self {
-            bytes: vec![0; Self::LEN].into_boxed_slice(),
-            ends: ArrayVec::new(),
-        }
-    }
-
-    /// Takes at most `most` reads, in place of what was there. Says whether the device was empty then.
-    pub fn fill(&mut self, tun: &Tun, most: usize) -> io::Result<bool> {
-        self.ends.clear();
-        let mut used = 0;
-        while self.ends.len() < most.min(Self::CAPACITY) {
-            let room = self.bytes.get_mut(used..used + READ_LEN);
-            let Some(room) = room else { break };
-            let Some(len) = tun.read(room)? else {
-                return Ok(true);
-            };
-            used += len;
-            self.ends.push(used);
-        }
-        Ok(false)
-    }
-
-    /// The reads, in order; each is as [`Tun::read`] gave it.
-    pub fn reads(&self) -> impl Iterator<Item = &[u8]> {
-        let starts = [0].into_iter().chain(self.ends.iter().copied());
-        let ranges = starts.zip(&self.ends);
-        ranges.filter_map(|(start, end)| self.bytes.get(start..*end))
-    }
-
-    /// Bytes of all reads.
-    pub fn bytes(&self) -> usize {
-        self.ends.last().copied().unwrap_or(0)
     }
 }
 
