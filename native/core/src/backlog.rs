@@ -12,10 +12,10 @@ use crate::time::Instant;
 
 /// Delay that is tolerated: some three super-packets of 64 KiB at 5 Gbit/s, enough to keep both ends
 /// of a tunnel busy, and about what an idle tunnel's round trip is.
-const TARGET: Duration = Duration::from_micros(250);
+const TARGET: Duration = Duration::from_micros(400);
 /// How long the delay may exceed [`TARGET`] before the first drop: several round trips of a flow
 /// that finds no other queue, and longer than the time slice which a scheduler takes from a thread.
-const INTERVAL: Duration = Duration::from_millis(4);
+const INTERVAL: Duration = Duration::from_millis(5);
 /// Drops come no closer than this: what does not answer to them loses a percent, not all.
 const SPACING: Duration = Duration::from_micros(500);
 /// Bytes that are no queue yet, however slow the machine: two super-packets (RFC 8289, section 4.4

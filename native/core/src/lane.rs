@@ -67,6 +67,10 @@ impl Lane {
 
     /// Where the next read goes, [`SLOT`] bytes; `None` while the lane is full.
     pub fn room(&mut self) -> Option<&mut [u8]> {
+        if self.held.is_empty() {
+            // The same memory again, while nothing waits: it is in the first-level cache.
+            self.next = 0;
+        }
         if self.held.is_full() {
             return None;
         }
