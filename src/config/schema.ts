@@ -21,7 +21,8 @@ const largestMtu = 65456
 /** Peers and prefixes are kept in memory and in routing tables; a home or a company fits well. */
 const mostPeers = 4096
 const mostPrefixes = 256
-const mostEndpoints = 16
+/** As many as the addon tries of one peer; more would be left aside without a word. */
+const mostEndpoints = 8
 
 type Refusal = { readonly what: string; readonly remedy: string }
 
