@@ -32,10 +32,11 @@ await build({
 })
 
 const script = new Script(readFileSync(filename, 'utf8'), { filename })
-const { rehearse } = script.runInThisContext()(
-  createRequire(filename),
-  pathToFileURL(filename).href,
-)
+const load =
+  /** @type {(require: NodeJS.Require, url: string) => typeof import('../dist/cli/start.js')} */ (
+    script.runInThisContext()
+  )
+const { rehearse } = load(createRequire(filename), pathToFileURL(filename).href)
 // The key is the public key of RFC 8032 section 7.1, test 1.
 await rehearse(`[node]
 private_key_file = "node.key"
