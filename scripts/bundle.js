@@ -32,10 +32,10 @@ await build({
 })
 
 const script = new Script(readFileSync(filename, 'utf8'), { filename })
-const load =
-  /** @type {(require: NodeJS.Require, url: string) => typeof import('../dist/cli/start.js')} */ (
-    script.runInThisContext()
-  )
+/** @typedef {typeof import('#src/cli/start.js')} Start */
+/** @type {unknown} */
+const value = script.runInThisContext()
+const load = /** @type {(require: NodeJS.Require, url: string) => Start} */ (value)
 const { rehearse } = load(createRequire(filename), pathToFileURL(filename).href)
 // The key is the public key of RFC 8032 section 7.1, test 1.
 await rehearse(`[node]
