@@ -122,7 +122,11 @@ fn a_flow_that_answers_keeps_the_machine_busy_with_a_short_queue() {
         if lost {
             (window, slow_start) = ((window * 0.7).max(1.0), false);
         } else {
-            window = if slow_start { window * 2.0 } else { window + 0.05 };
+            window = if slow_start {
+                window * 2.0
+            } else {
+                window + 0.05
+            };
         }
         window = window.min(64.0);
         if now > Instant::from_nanos(500_000_000) {

@@ -37,7 +37,14 @@ fn a_packet_whose_flow_knows_no_marks_stays_as_it_is() {
 
 #[test]
 fn what_is_no_ip_packet_is_left_alone() {
-    for bytes in [&[][..], &[0x45], &[0x45, 3], &[0x60], &[0x95, 3, 0], &[0x41; 40]] {
+    for bytes in [
+        &[][..],
+        &[0x45],
+        &[0x45, 3],
+        &[0x60],
+        &[0x95, 3, 0],
+        &[0x41; 40],
+    ] {
         let mut copy = bytes.to_vec();
         assert!(!mark(&mut copy));
         assert_eq!(copy, bytes);

@@ -12,7 +12,6 @@ use std::time::Duration;
 
 use rtrb::{Consumer, Producer, RingBuffer};
 use whalescale_core::aead::AeadBackend;
-use whalescale_core::backlog::Backlog;
 use whalescale_core::bond::schedule::Policy;
 use whalescale_core::control::{
     Command, CommandError, Control, Event, Output, PeerStatus, Settings,
@@ -147,7 +146,6 @@ impl Started {
             sockets: Arc::new([]),
             bells: Arc::clone(&bells),
             drops: Arc::clone(receiver_drops),
-            backlog: Backlog::default(),
         };
         let settings = Settings {
             secret: start.secret,

@@ -32,13 +32,13 @@ pub(super) struct ReceiveThread {
     pub sockets: Sockets,
     pub bells: Arc<Bells>,
     pub drops: Arc<DropCounters>,
-    pub backlog: Backlog,
 }
 
 impl ReceiveThread {
     pub(super) fn run(mut self) -> io::Result<()> {
         aead::warm_up(&*self.backend);
         let mut arena = RecvArena::new();
+        let mut backlog = Backlog::default();
         let mut poller = Poller::new();
         let bell = poller.add(&self.bells.receive, Interest::Read);
         while !self.bells.stopping() {
@@ -56,7 +56,7 @@ impl ReceiveThread {
                     // Control hands a key over before it sends what lets the other end use it, so
                     // the keys of all that has arrived are here now, but were not before the call.
                     changed |= self.take_updates();
-                    self.take_messages(&mut arena, count, id);
+                    self.take_messages(&mut arena, &mut backlog, count, id);
                 }
             }
             self.handle_timeout(&mut arena);
@@ -87,7 +87,13 @@ impl ReceiveThread {
         changed
     }
 
-    fn take_messages(&mut self, arena: &mut RecvArena, count: usize, socket: SocketId) {
+    fn take_messages(
+        &mut self,
+        arena: &mut RecvArena,
+        backlog: &mut Backlog,
+        count: usize,
+        socket: SocketId,
+    ) {
         let taken = clock::now();
         let (mut now, mut bytes) = (taken, 0);
         for n in 0..count {
@@ -100,7 +106,7 @@ impl ReceiveThread {
                 remote: message.source,
             };
             bytes += message.len;
-            if self.backlog.drop_due(now) {
+            if backlog.drop_due(now) {
                 self.receiver.shed();
             }
             self.receiver
@@ -114,7 +120,7 @@ impl ReceiveThread {
         // Before the packets: the local stack may answer at once, and needs the key that they confirm.
         self.hand_over_reports();
         self.deliver(arena);
-        self.backlog.note(bytes, taken, clock::now());
+        backlog.note(bytes, taken, clock::now());
     }
 
     fn handle_timeout(&mut self, arena: &mut RecvArena) {

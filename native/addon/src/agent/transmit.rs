@@ -1,7 +1,8 @@
 //! The transmit thread: TUN read, route, seal, UDP send, each packet to completion.
 //!
-//! It drains the TUN device until that is empty or the slab is full, then seals and sends run by
-//! run. It never waits to fill a batch: with nothing more to read, what there is goes out.
+//! It drains the TUN device until that is empty or the slab or the lane is full, seals and sends
+//! single packets, and then one super-packet from the lane. It never waits to fill a batch: with
+//! nothing more to read, what there is goes out.
 
 use std::io::{self, IoSlice};
 use std::sync::Arc;
@@ -9,8 +10,8 @@ use std::sync::Arc;
 use rtrb::{Consumer, Producer};
 use whalescale_core::aead::AeadBackend;
 use whalescale_core::handoff::{Crossing, Endpoint, FromSender};
-use whalescale_core::lane::Lane;
 use whalescale_core::inner::vnet::{VNET_LEN, VnetHeader};
+use whalescale_core::lane::Lane;
 use whalescale_core::sender::{Handled, SendError, Sender, Transmit};
 use whalescale_core::time::Instant;
 
