@@ -258,17 +258,7 @@ impl Frame {
                 number,
                 ref addresses,
                 reply,
-            } => {
-                let count = addresses.len().min(limits::ENDPOINTS) as u8;
-                let flags = u8::from(reply) * FLAG_REPLY;
-                put_header(out, PATH_ANNOUNCE, flags, 5 + 22 * u16::from(count));
-                out.extend_from_slice(&number.to_le_bytes());
-                out.push(count);
-                for announced in addresses.iter().take(count.into()) {
-                    out.extend_from_slice(&encode_address(announced.address));
-                    out.extend_from_slice(&announced.link.to_le_bytes());
-                }
-            }
+            } => put_announcement(out, number, addresses, reply),
             Self::PathBind {
                 path,
                 token,
@@ -286,6 +276,18 @@ impl Frame {
                 out.extend_from_slice(body);
             }
         }
+    }
+}
+
+fn put_announcement(out: &mut Vec<u8>, number: u32, addresses: &[Announced], reply: bool) {
+    let count = addresses.len().min(limits::ENDPOINTS) as u8;
+    let flags = u8::from(reply) * FLAG_REPLY;
+    put_header(out, PATH_ANNOUNCE, flags, 5 + 22 * u16::from(count));
+    out.extend_from_slice(&number.to_le_bytes());
+    out.push(count);
+    for announced in addresses.iter().take(count.into()) {
+        out.extend_from_slice(&encode_address(announced.address));
+        out.extend_from_slice(&announced.link.to_le_bytes());
     }
 }
 
