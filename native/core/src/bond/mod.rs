@@ -5,7 +5,7 @@
 //! arrivals are noted and reported back, and a reordering buffer restores the order.
 
 pub mod arrivals;
-mod classify;
+pub(crate) mod classify;
 pub mod feedback;
 pub mod model;
 mod queue;

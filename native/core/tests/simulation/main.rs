@@ -30,6 +30,7 @@ mod rekey;
 mod roaming;
 mod scenario;
 mod session;
+mod shedding;
 mod staging;
 mod stock;
 mod timers;
