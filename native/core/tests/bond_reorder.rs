@@ -154,7 +154,8 @@ fn a_path_that_is_gone_is_not_waited_for() {
     let mut reorder = Reorder::new(Depth::Auto);
     push_all_at(&mut reorder, START, 1, [0]);
     push_all_at(&mut reorder, START, 0, [2]);
-    reorder.path_gone(START + ms(10), 1);
+    reorder.path_gone(1);
+    push_all_at(&mut reorder, START + ms(10), 0, [3]);
     assert_eq!(reorder.next_deadline(), Some(START + ms(10) + MIN_WAIT));
 }
 

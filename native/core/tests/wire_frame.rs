@@ -56,11 +56,14 @@ fn any_frame() -> impl Strategy<Value = Frame> {
         reply,
     });
     let bind =
-        any::<(u8, u64, u32, bool)>().prop_map(|(path, token, link, reply)| Frame::PathBind {
-            path,
-            token,
-            link,
-            reply,
+        any::<(u8, u64, u32, bool, bool)>().prop_map(|(path, token, link, metered, reply)| {
+            Frame::PathBind {
+                path,
+                token,
+                link,
+                metered,
+                reply,
+            }
         });
     prop_oneof![hello, probe, reply, announcement, bind]
 }

@@ -84,9 +84,8 @@ impl TransmitThread {
     }
 
     fn take_crossings(&mut self) {
-        let now = clock::now();
         while let Ok(crossing) = self.crossings.pop() {
-            self.sender.handle_crossing(crossing, now);
+            self.sender.handle_crossing(crossing, clock::now());
             if self.sender.is_full() {
                 self.flush();
             }
@@ -101,6 +100,8 @@ impl TransmitThread {
             let Some(len) = self.tun.read(buffer)? else {
                 return Ok(true);
             };
+            // The packet may answer what came from a new address: that is here before the packet is.
+            self.take_crossings();
             let Some((header, packet)) = buffer
                 .get(..len)
                 .and_then(|read| read.split_at_checked(header_len))

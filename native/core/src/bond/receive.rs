@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicU32;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
-use crate::handoff::{BondGauge, Endpoint, PathId};
+use crate::handoff::{BondGauge, Endpoint, PathGauge, PathId};
 use crate::time::Instant;
 
 use super::arrivals::Arrivals;
@@ -18,12 +18,20 @@ const PATHS: usize = 16;
 /// A feedback waits for its turn at both ends before the repair leaves.
 const REPAIR_SLACK: Duration = Duration::from_millis(10);
 
+/// Where a path of the peer comes from.
+pub(crate) struct Binding {
+    pub endpoint: Endpoint,
+    /// Another one means another path: the number's count begins anew.
+    pub token: u64,
+    pub gauge: Arc<PathGauge>,
+}
+
 /// What one peer sends over several paths.
 pub(crate) struct Inbound {
     arrivals: Arrivals,
     order: Reorder,
-    /// Where each of the peer's paths comes from, and the token of that binding.
-    bindings: [Option<(Endpoint, u64)>; PATHS],
+    /// Where each of the peer's paths comes from.
+    bindings: [Option<Binding>; PATHS],
     /// Whether anything bonded has arrived since the start, or a restart of the peer.
     begun: bool,
     gauge: Option<Arc<BondGauge>>,
@@ -35,19 +43,31 @@ impl Inbound {
         Self {
             arrivals: Arrivals::new(),
             order: Reorder::sharing(Depth::Auto, budget),
-            bindings: [None; PATHS],
+            bindings: [const { None }; PATHS],
             begun: false,
             gauge: None,
         }
     }
 
     /// The peer's path of this number is the one from there.
-    pub(crate) fn bind(&mut self, path: PathId, endpoint: Endpoint, token: u64) {
+    pub(crate) fn bind(&mut self, path: PathId, binding: Binding) {
+        let token = binding.token;
         let place = self.bindings.get_mut(usize::from(path.0));
-        let before = place.and_then(|place| place.replace((endpoint, token)));
-        if before.is_some_and(|(_, known)| known != token) {
+        let before = place.and_then(|place| place.replace(binding));
+        if before.is_some_and(|known| known.token != token) {
             self.arrivals.forget(path.0);
+            self.order.path_gone(path.0);
         }
+    }
+
+    /// Counts what came from there to its path; false if no path is bound to it.
+    pub(crate) fn count(&self, from: Endpoint, bytes: u64) -> bool {
+        let mut bound = self.bindings.iter().flatten();
+        let path = bound.find(|binding| binding.endpoint == from);
+        if let Some(path) = path {
+            path.gauge.received_bytes.fetch_add(bytes, Relaxed);
+        }
+        path.is_some()
     }
 
     /// The peer was restarted, and numbers from the beginning.
@@ -58,8 +78,9 @@ impl Inbound {
     }
 
     fn came_by_its_path(&self, shim: &Shim, from: Endpoint) -> bool {
-        let bound = self.bindings.get(usize::from(shim.path)).copied().flatten();
-        bound.is_none_or(|(endpoint, _)| endpoint == from)
+        let bound = self.bindings.get(usize::from(shim.path));
+        let bound = bound.and_then(Option::as_ref);
+        bound.is_none_or(|binding| binding.endpoint == from)
     }
 
     /// Takes a fresh packet; `deliver` gets what may go on, in order.
@@ -113,6 +134,9 @@ impl Inbound {
         let Some(gauge) = &self.gauge else { return };
         let rtt = |micros: &AtomicU32| Duration::from_micros(micros.load(Relaxed).into());
         let (best, slowest) = (rtt(&gauge.best_rtt_us), rtt(&gauge.slowest_rtt_us));
+        let reverse_rate = gauge.reverse_rate.load(Relaxed);
+        self.arrivals
+            .set_reverse_rate((reverse_rate > 0).then_some(reverse_rate));
         if !best.is_zero() {
             self.arrivals.set_rtt(best);
             self.order

@@ -189,9 +189,9 @@ impl Reorder {
     }
 
     /// A path carries nothing any more: gaps no longer wait for it to pass them.
-    pub fn path_gone(&mut self, now: Instant, path: u8) {
+    /// What that proves lost is given up with the next packet or deadline.
+    pub fn path_gone(&mut self, path: u8) {
         self.gaps.path_gone(path);
-        self.gaps.prove(now, IN_USE);
     }
 
     /// The counters.

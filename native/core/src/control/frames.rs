@@ -11,6 +11,7 @@ use crate::identity::PublicKey;
 use crate::time::{Instant, Now};
 use crate::wire::frame::{self, Frame, Plaintext};
 
+use super::links::Bound;
 use super::peer::Peer;
 use super::repeat::Repeat;
 use super::{CommandError, Control, Event, Output};
@@ -298,9 +299,19 @@ impl Control {
                 self.settle(index, now);
             }
             Frame::PathBind {
-                path, token, link, ..
+                path,
+                token,
+                link,
+                metered,
+                ..
             } => {
-                self.handle_bind(index, arrival.from, path, token, link, now);
+                let binding = Bound {
+                    path,
+                    token,
+                    link,
+                    metered,
+                };
+                self.handle_bind(index, arrival.from, binding, now);
             }
         }
     }

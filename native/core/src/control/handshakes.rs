@@ -17,6 +17,9 @@ use crate::wire::datagram::{self, Datagram};
 use super::peer::{Keypair, Pending, Unconfirmed};
 use super::{Control, Event, Output, PeerState};
 
+/// False responses to one initiation that are looked into: a copy or two may be damaged on the way.
+const FORGED_RESPONSES: u8 = 4;
+
 /// How many initiations arrived lately; beyond a limit, cookies are asked for.
 #[derive(Default)]
 pub(super) struct Load {
@@ -102,6 +105,7 @@ impl Control {
             sent: now.instant,
             retry_at,
             attempts,
+            forged: 0,
         };
         let abandoned = peer.pending.replace(pending);
         peer.initiation_sent = Some(now.instant);
@@ -160,7 +164,9 @@ impl Control {
             Ok(Datagram::Initiation(bytes)) => self
                 .admit(from, bytes, now.instant)
                 .and_then(|()| self.respond(from, bytes, now.instant)),
-            Ok(Datagram::Response(bytes)) => self.finish(from, bytes, now.instant),
+            Ok(Datagram::Response(bytes)) => self
+                .admit_response(from, bytes, now.instant)
+                .and_then(|()| self.finish(from, bytes, now.instant)),
             Ok(Datagram::CookieReply(bytes)) => self.take_cookie(from, bytes, now.instant),
             _ => Err(DropReason::Malformed),
         };
@@ -179,6 +185,38 @@ impl Control {
         if !self.load.is_heavy(now) {
             return Ok(());
         }
+        self.demand_cookie(from, message, now)
+    }
+
+    /// Whoever sees our initiation can forge responses to it, and each that is tried costs two key
+    /// exchanges: after a few, only those with a cookie are.
+    fn admit_response(
+        &mut self,
+        from: Endpoint,
+        message: &[u8; 92],
+        now: Instant,
+    ) -> Result<(), DropReason> {
+        let given = datagram::response_receiver(message);
+        let unknown = DropReason::UnknownHandshake;
+        let index = self.indices.get(&given).ok_or(unknown)?;
+        let peer = self.peers.get(index).ok_or(unknown)?;
+        let pending = peer.pending.as_ref();
+        let pending = pending
+            .filter(|pending| pending.index == given)
+            .ok_or(DropReason::HandshakeRefused)?;
+        if pending.forged < FORGED_RESPONSES {
+            return Ok(());
+        }
+        self.demand_cookie(from, message, now)
+    }
+
+    /// The source must prove its address with a cookie, and keep to its share.
+    fn demand_cookie(
+        &mut self,
+        from: Endpoint,
+        message: &[u8],
+        now: Instant,
+    ) -> Result<(), DropReason> {
         let entropy = self.settings.entropy.as_mut();
         if !self.cookies.mac2_valid(message, from.remote, now, entropy) {
             let reply = self.cookies.reply(message, from.remote, now, entropy);
@@ -263,14 +301,18 @@ impl Control {
     ) -> Result<(), DropReason> {
         let refused = DropReason::HandshakeRefused;
         let given = datagram::response_receiver(message);
-        let index = *self.indices.get(&given).ok_or(DropReason::UnknownIndex)?;
-        let peer = self.peers.get_mut(&index).ok_or(DropReason::UnknownIndex)?;
+        let unknown = DropReason::UnknownHandshake;
+        let index = *self.indices.get(&given).ok_or(unknown)?;
+        let peer = self.peers.get_mut(&index).ok_or(unknown)?;
         let pending = peer
             .pending
             .as_mut()
             .filter(|pending| pending.index == given)
             .ok_or(refused)?;
-        let keys = pending.initiator.finish(message).map_err(|_| refused)?;
+        let keys = pending.initiator.finish(message).map_err(|_| {
+            pending.forged = pending.forged.saturating_add(1);
+            refused
+        })?;
         let took = now - pending.sent;
         let asked = pending.to;
         peer.pending = None;
@@ -308,8 +350,11 @@ impl Control {
         let index = *self
             .indices
             .get(&datagram::cookie_reply_receiver(message))
-            .ok_or(DropReason::UnknownIndex)?;
-        let peer = self.peers.get_mut(&index).ok_or(DropReason::UnknownIndex)?;
+            .ok_or(DropReason::UnknownHandshake)?;
+        let peer = self
+            .peers
+            .get_mut(&index)
+            .ok_or(DropReason::UnknownHandshake)?;
         if peer.signers.take_cookie(from, message, now) {
             Ok(())
         } else {

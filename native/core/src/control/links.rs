@@ -4,6 +4,7 @@
 //! [`Paths`](super::paths::Paths) decides; this carries its decisions out, and keeps one address as the
 //! current one of each peer. A stock peer has that address and nothing else.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::aead::{HEADER_LEN, TAG_LEN};
@@ -17,10 +18,16 @@ use super::frames::{Purpose, SHIM};
 use super::paths::{Action, RemoteLink};
 use super::{Control, Event, LocalSocket, Output};
 
-/// The path counts as alive for the MTU search if it brought anything within this span.
-const ALIVE: Duration = Duration::from_secs(2);
 /// There is traffic worth confirming the MTU for if data was sent within this span.
 const BUSY: Duration = Duration::from_secs(30);
+
+/// How the peer numbers a path, and what it says of its end.
+pub(super) struct Bound {
+    pub path: u8,
+    pub token: u64,
+    pub link: u32,
+    pub metered: bool,
+}
 
 impl Control {
     /// Puts other sockets to use; what went over those that are gone moves at once.
@@ -150,6 +157,8 @@ impl Control {
         if news {
             if let Some(peer) = self.peers.get_mut(&index) {
                 peer.paths.hurry(false, now);
+                // What is bound to a socket that the peer has closed is to be bound to its new one.
+                peer.paths.bind_again(now);
             }
             self.refresh(index, now);
         }
@@ -160,35 +169,38 @@ impl Control {
         &mut self,
         index: PeerIndex,
         from: Endpoint,
-        path: u8,
-        token: u64,
-        link: u32,
+        told: Bound,
         now: Instant,
     ) {
-        if usize::from(path) >= limits::PATHS {
+        if usize::from(told.path) >= limits::PATHS {
             return;
         }
+        self.heard_from(index, from, now);
+        let known = self
+            .peers
+            .get_mut(&index)
+            .and_then(|peer| peer.paths.get_mut(from));
+        let gauge = known.map(|known| {
+            known.remote_link = RemoteLink::Told(told.link);
+            known.metered_there = told.metered;
+            Arc::clone(&known.gauge)
+        });
         self.outputs.push_back(Output::Receiver(ToReceiver::Path {
             peer: index,
-            path: PathId(path),
+            path: PathId(told.path),
             endpoint: from,
-            token,
+            token: told.token,
+            // Where the table of paths is full, nobody looks at what arrives.
+            gauge: gauge.unwrap_or_default(),
         }));
         let answer = Frame::PathBind {
-            path,
-            token,
-            link,
+            path: told.path,
+            token: told.token,
+            link: told.link,
+            metered: false,
             reply: true,
         };
         self.send_frame(index, Some(from), &answer);
-        self.heard_from(index, from, now);
-        if let Some(known) = self
-            .peers
-            .get_mut(&index)
-            .and_then(|peer| peer.paths.get_mut(from))
-        {
-            known.remote_link = RemoteLink::Told(link);
-        }
         self.settle(index, now);
     }
 
@@ -273,6 +285,10 @@ impl Control {
             .and_then(|peer| peer.paths.by_id(path));
         if let Some(path) = found {
             path.probing.judged(health, now);
+            if health != PathHealth::Healthy {
+                // What is large may vanish while probes pass.
+                path.pmtu.suspect(path.rtt(), now);
+            }
             self.settle(index, now);
             self.poll_paths(index, now);
         }
@@ -292,6 +308,7 @@ impl Control {
                     path: PathId(path),
                     token,
                     link,
+                    metered,
                 } => {
                     let reply = false;
                     (
@@ -300,6 +317,7 @@ impl Control {
                             path,
                             token,
                             link,
+                            metered,
                             reply,
                         },
                     )
@@ -345,13 +363,14 @@ impl Control {
         };
         let within = |at: Option<Instant>, span| at.is_some_and(|at| now - at < span);
         let busy = within(peer.activity.last_data_sent(), BUSY);
-        let anything = within(peer.activity.last_received(), ALIVE) && peer.paths.alone();
+        let anything = peer.activity.last_received();
+        let anything = anything.filter(|_| peer.paths.alone());
         let mut steps = Vec::new();
         for path in peer.paths.iter_mut().filter(|path| path.probing.validated) {
-            let alive = anything || within(path.heard, ALIVE);
+            let heard = path.heard.max(anything);
             steps.extend(
                 path.pmtu
-                    .poll(now, alive, busy)
+                    .poll(now, heard, busy)
                     .map(|step| (path.endpoint, step)),
             );
         }
@@ -359,6 +378,24 @@ impl Control {
         for (endpoint, step) in steps {
             self.take_step(index, endpoint, step, now);
         }
+    }
+
+    /// Data has had no answer for some round trips. Perhaps it asked for none; or what is large vanishes;
+    /// or the path is gone, which is worth a probe if there is another.
+    pub(super) fn suspect_path(&mut self, index: PeerIndex, now: Instant) {
+        let Some(peer) = self.peers.get_mut(&index) else {
+            return;
+        };
+        peer.stalled = Some(now);
+        let (alone, endpoint) = (peer.paths.alone(), peer.endpoint);
+        let path = endpoint.and_then(|endpoint| peer.paths.get_mut(endpoint));
+        let Some(path) = path else { return };
+        path.pmtu.suspect(path.rtt(), now);
+        if !alone {
+            path.probing.suspect(now);
+        }
+        self.search_mtu(index, now);
+        self.poll_paths(index, now);
     }
 
     /// The local link refused a datagram of this length on the peer's path.

@@ -198,6 +198,7 @@ pub enum Output {
 pub struct Control {
     settings: Settings,
     peers: BTreeMap<PeerIndex, Peer>,
+    next_place: u16,
     by_key: BTreeMap<PublicKey, PeerIndex>,
     /// Whose the receiver indices are that we gave out, for handshakes and keypairs.
     indices: BTreeMap<u32, PeerIndex>,
@@ -230,6 +231,7 @@ impl Control {
             inner_mtu: settings.inner_mtu.unwrap_or(mtu::INNER_MIN),
             settings,
             peers: BTreeMap::new(),
+            next_place: 0,
             by_key: BTreeMap::new(),
             indices: BTreeMap::new(),
             sockets: Vec::new(),
@@ -348,6 +350,8 @@ impl Control {
         let index = self.by_key.remove(key).ok_or(CommandError::UnknownPeer)?;
         self.outputs
             .push_back(Output::Sender(ToSender::RemovePeer(index)));
+        self.outputs
+            .push_back(Output::Receiver(ToReceiver::RemovePeer(index)));
         let given: Vec<u32> = self
             .indices
             .iter()
@@ -364,11 +368,15 @@ impl Control {
         Ok(())
     }
 
-    fn free_index(&self) -> Option<PeerIndex> {
-        let places = 0..u16::try_from(limits::PEERS).unwrap_or(u16::MAX);
-        places
+    /// The next free place in turn: what is still in a queue about a removed peer finds nobody there.
+    fn free_index(&mut self) -> Option<PeerIndex> {
+        let count = u16::try_from(limits::PEERS).unwrap_or(u16::MAX);
+        let turn = (self.next_place..count).chain(0..self.next_place);
+        let free = turn
             .map(PeerIndex)
-            .find(|index| !self.peers.contains_key(index))
+            .find(|index| !self.peers.contains_key(index))?;
+        self.next_place = (free.0 + 1) % count;
+        Some(free)
     }
 
     /// Refuses a peer whose prefixes another one has, before anything is changed.

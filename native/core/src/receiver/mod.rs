@@ -19,7 +19,7 @@ use std::sync::Arc;
 
 use arrayvec::ArrayVec;
 
-use crate::bond::receive::Inbound;
+use crate::bond::receive::{Binding, Inbound};
 use crate::bond::reorder::Budget;
 use crate::bond::shim::Shim;
 use crate::constants::{limits, protocol};
@@ -35,7 +35,7 @@ use crate::time::Instant;
 use crate::wire::datagram::{self, Datagram};
 
 use accept::{Accepted, Origin, accept, is_data, payload_of};
-use keys::{Address, Key, Seen, leading_run};
+use keys::{Address, Key, Seen, Source, leading_run};
 
 /// The receive machine. See the module's header.
 pub struct Receiver {
@@ -103,7 +103,19 @@ impl Receiver {
                 path,
                 endpoint,
                 token,
-            } => self.bond(peer).bind(path, endpoint, token),
+                gauge,
+            } => {
+                let binding = Binding {
+                    endpoint,
+                    token,
+                    gauge,
+                };
+                self.bond(peer).bind(path, binding);
+            }
+            ToReceiver::RemovePeer(peer) => {
+                self.bonds.remove(&peer);
+                *self.address(peer) = Address::default();
+            }
             ToReceiver::Restarted(peer) => self.bond(peer).restart(),
             ToReceiver::Endpoint { peer, endpoint } => {
                 self.address(peer).current = Some(endpoint);
@@ -187,8 +199,22 @@ impl Receiver {
                 // Before any frame under this key, so that control can answer under it.
                 self.reports.push(FromReceiver::Confirmed { peer, index });
             }
+            let newest = key.note(&seen, now, &mut self.reports);
+            let bond = self.bonds.get(&peer).filter(|_| frames);
+            let bound = bond.is_some_and(|bond| bond.count(from, seen.bytes));
             let address = address_of(&mut self.addresses, peer);
-            key.note(&seen, from, now, address, &mut self.reports);
+            let source = match (bound, seen.data) {
+                (false, _) => Source::Unbound,
+                (true, true) => Source::PathWithData,
+                (true, false) => Source::PathWithoutData,
+            };
+            if newest && address.is_news(from, &source, now) {
+                self.reports.push(FromReceiver::Moved { peer, from });
+                if !frames && self.crossings.len() < REPORTS {
+                    let endpoint = from;
+                    self.crossings.push(Crossing::Roamed { peer, endpoint });
+                }
+            }
         }
         let origin = Origin {
             peer,

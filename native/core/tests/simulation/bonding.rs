@@ -84,6 +84,34 @@ fn a_link_that_dies_under_a_stream_that_the_other_can_carry_costs_nothing() {
 }
 
 #[test]
+fn each_path_counts_what_came_by_it_and_no_packet_looks_like_a_move() {
+    let mut grid = Grid::new(5, &A[..2], &B[..1]);
+    grid.connect();
+    stream(&mut grid, 0, Duration::from_micros(75), secs(2));
+    grid.pair.b.forget();
+    let sent = stream(&mut grid, 0, Duration::from_micros(75), secs(2));
+    let status = grid.pair.b.status(grid.pair.now());
+    let received = status.paths.iter().map(|path| path.received_bytes);
+    let received: Vec<u64> = received.flatten().collect();
+    assert_eq!(received.len(), 2);
+    assert!(
+        received.iter().all(|bytes| *bytes > 1_000_000),
+        "{received:?}"
+    );
+    let total: u64 = received.iter().sum();
+    assert!(total >= u64::from(sent) * 1200 && total <= status.received.1);
+    // A move is answered with probes.
+    let long = grid
+        .pair
+        .b
+        .sent
+        .iter()
+        .filter(|sent| sent.bytes.len() == 48);
+    let probes = long.count();
+    assert!(probes < 5, "{probes}");
+}
+
+#[test]
 fn an_interface_that_goes_takes_nothing_with_it() {
     let mut grid = Grid::new(3, &A[..2], &B[..1]);
     grid.connect();

@@ -5,11 +5,12 @@ use std::time::Duration;
 use whalescale_core::constants::limits;
 use whalescale_core::control::{Command, CommandError, Event, PeerConfig, PeerState};
 use whalescale_core::drops::DropReason;
+use whalescale_core::handoff::{Endpoint, FromReceiver, PeerIndex};
 use whalescale_core::identity::Secret;
 use whalescale_core::sender::Handled;
 
-use crate::node::Node;
-use crate::pair::{Pair, link, ms, now_at, payloads, secs};
+use crate::node::{Node, SOCKET};
+use crate::pair::{Pair, address, link, ms, now_at, payloads, secs};
 
 fn stranger(n: u16) -> PeerConfig {
     let [high, low] = n.to_be_bytes();
@@ -90,6 +91,25 @@ fn the_same_configuration_again_disturbs_nothing() {
     pair.run_for(ms(20));
     assert_eq!(payloads(&pair.b), [b"as ever"]);
     assert!(pair.a.sent_of_type(1).is_empty());
+}
+
+#[test]
+fn what_is_still_said_of_a_removed_peer_is_not_said_of_the_next_one() {
+    let mut pair = Pair::new(6, link());
+    pair.connect();
+    let (key, now) = (pair.b.key(), pair.now());
+    pair.a.command(Command::RemovePeer(key), now);
+    assert_eq!(put(&mut pair.a, stranger(9)), Ok(()));
+    let late = FromReceiver::Moved {
+        peer: PeerIndex(0),
+        from: Endpoint {
+            socket: SOCKET,
+            remote: address("198.51.100.9:4000"),
+        },
+    };
+    pair.a.control.handle_receiver(late, now);
+    pair.a.pump(now);
+    assert!(pair.a.status(now).paths.is_empty());
 }
 
 #[test]

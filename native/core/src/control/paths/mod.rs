@@ -59,6 +59,7 @@ pub(super) enum Action {
         path: PathId,
         token: u64,
         link: u32,
+        metered: bool,
     },
 }
 
@@ -76,7 +77,9 @@ struct Binding {
 pub(super) struct Path {
     pub endpoint: Endpoint,
     pub link: u32,
+    /// Whether traffic costs money at our end, and, as the peer says, at the other.
     pub metered: bool,
+    pub metered_there: bool,
     pub remote_link: RemoteLink,
     pub pmtu: PathMtu,
     pub probing: Probing,
@@ -98,6 +101,11 @@ impl Path {
         self.bulk
     }
 
+    /// Whether traffic on it costs money at either end.
+    pub(super) fn is_metered(&self) -> bool {
+        self.metered || self.metered_there
+    }
+
     /// Whether it may be used now.
     pub(super) fn is_usable(&self) -> bool {
         self.probing.validated && self.probing.health != PathHealth::Failed
@@ -112,7 +120,7 @@ impl Path {
         (
             self.probing.health != PathHealth::Healthy,
             !self.pmtu.fits(),
-            self.metered,
+            self.is_metered(),
             self.rtt().unwrap_or(Duration::MAX),
         )
     }
@@ -253,7 +261,7 @@ impl Paths {
             .filter(|path| path.is_usable() && path.probing.health == best.probing.health)
             .is_some_and(|path| {
                 let same_kind =
-                    path.pmtu.fits() == best.pmtu.fits() && path.metered == best.metered;
+                    path.pmtu.fits() == best.pmtu.fits() && path.is_metered() == best.is_metered();
                 let halved = match (path.rtt(), best.rtt()) {
                     (Some(held), Some(found)) => found * BETTER < held,
                     _ => false,
@@ -275,13 +283,14 @@ impl Paths {
 
 impl Path {
     fn repeat_binding(&mut self, now: Instant) -> Option<Action> {
-        let (to, link) = (self.endpoint, self.link);
+        let (to, link, metered) = (self.endpoint, self.link, self.metered);
         let binding = self.binding.as_mut()?;
         binding.repeat.take(now).then_some(Action::Bind {
             to,
             path: binding.path,
             token: binding.token,
             link,
+            metered,
         })
     }
 }

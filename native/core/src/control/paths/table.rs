@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::constants::limits;
 use crate::entropy::Entropy;
-use crate::handoff::{Endpoint, PathGauge, PathId, PathRole};
+use crate::handoff::{Endpoint, PathGauge, PathHealth, PathId, PathRole};
 use crate::pmtu::PathMtu;
 use crate::time::Instant;
 use crate::wire::frame::Announcement;
@@ -46,6 +46,7 @@ impl Paths {
                 endpoint,
                 link,
                 metered,
+                metered_there: false,
                 remote_link: self.link_of(endpoint.remote),
                 pmtu: PathMtu::new(self.sizing),
                 probing: Probing::new(metered, !seen, now),
@@ -112,6 +113,7 @@ impl Paths {
         for endpoint in gone {
             self.remove(endpoint);
         }
+        self.note_metered(sockets, now);
         let told = self.announced.iter().map(|told| told.address);
         let remotes: Vec<SocketAddr> = configured.iter().copied().chain(told).collect();
         let wanted = |remote: SocketAddr| remotes.contains(&remote);
@@ -129,6 +131,22 @@ impl Paths {
                     path.probing.known(now);
                 } else if self.all.len() < limits::PATHS {
                     self.ensure(endpoint, sockets, false, now);
+                }
+            }
+        }
+    }
+
+    /// Takes over which sockets are metered; the other end hears of changes with the binding.
+    fn note_metered(&mut self, sockets: &[LocalSocket], now: Instant) {
+        for path in &mut self.all {
+            let mut same = sockets
+                .iter()
+                .filter(|socket| socket.id == path.endpoint.socket);
+            let metered = same.next().is_some_and(|socket| socket.metered);
+            if metered != path.metered {
+                path.metered = metered;
+                if let Some(binding) = path.binding.as_mut() {
+                    binding.repeat = Repeat::starting(now);
                 }
             }
         }
@@ -245,7 +263,7 @@ impl Paths {
         let mut places: Vec<usize> = self.eligible();
         places.sort_by_key(|place| {
             let path = self.all.get(*place);
-            path.map(|path| (path.metered, path.rtt().unwrap_or(Duration::MAX), *place))
+            path.map(|path| (path.rank(), *place))
         });
         let edges: Vec<Edge<RemoteLink>> = places
             .iter()
@@ -267,7 +285,8 @@ impl Paths {
         }
     }
 
-    /// Paths that may carry: usable ones that take the smallest packet; else any that is validated.
+    /// Paths that may carry: usable ones that are known to take the inner MTU, and no metered one as long
+    /// as another does well; else one that is usable; else any that is validated.
     fn eligible(&self) -> Vec<usize> {
         let places = |wanted: &dyn Fn(&Path) -> bool| -> Vec<usize> {
             let all = self.all.iter().enumerate();
@@ -275,14 +294,27 @@ impl Paths {
                 .map(|(place, _)| place)
                 .collect()
         };
-        let fit = places(&|path| path.is_usable() && path.pmtu.fits());
-        let usable = places(&|path| path.is_usable());
-        match (fit.is_empty(), usable.first()) {
-            (false, _) => fit,
-            // Where no path fits, one alone carries what it can.
-            (true, Some(first)) => vec![*first],
-            (true, None) => places(&|path| path.probing.validated),
+        let fits = |path: &Path| path.is_usable() && path.pmtu.is_confirmed();
+        let healthy = |path: &Path| path.probing.health == PathHealth::Healthy;
+        let free = |path: &Path| fits(path) && !path.is_metered();
+        if self.all.iter().any(|path| free(path) && healthy(path)) {
+            return places(&free);
         }
+        let fit = places(&fits);
+        if !fit.is_empty() {
+            return fit;
+        }
+        // Where no path is known to fit, one alone carries what it can.
+        let usable = self.all.iter().enumerate();
+        let usable = usable.filter(|(_, path)| path.is_usable());
+        let best = usable.min_by_key(|(_, path)| {
+            let (unhealthy, narrow, metered, rtt) = path.rank();
+            (unhealthy, narrow, metered, !path.bulk, rtt)
+        });
+        best.map_or_else(
+            || places(&|path| path.probing.validated),
+            |(place, _)| vec![place],
+        )
     }
 
     /// Whether the paths that carry now cover the same links, as few, and not much slower.
@@ -303,15 +335,17 @@ impl Paths {
             let paths = places.iter().filter_map(|place| self.all.get(*place));
             paths.filter_map(Path::rtt).sum::<Duration>()
         };
-        let metered = |places: &[usize]| {
+        let lesser = |places: &[usize]| {
             let paths = places.iter().filter_map(|place| self.all.get(*place));
-            paths.filter(|path| path.metered).count()
+            let lesser = paths
+                .filter(|path| path.is_metered() || path.probing.health != PathHealth::Healthy);
+            lesser.count()
         };
         held.len() == fresh.len()
             && held.iter().all(|place| eligible.contains(place))
             && covers(&|path| RemoteLink::Told(path.link))
             && covers(&|path| path.remote_link)
-            && metered(&held) == metered(fresh)
+            && lesser(&held) == lesser(fresh)
             && sum(fresh) * ROLE_GAIN.1 >= sum(&held) * ROLE_GAIN.0
     }
 
