@@ -130,10 +130,11 @@ impl Bond {
     ) {
         if let Some(path) = self.paths.iter_mut().find(|path| path.id == id) {
             let moved = path.endpoint != endpoint;
+            let proven = role == PathRole::Bulk && path.health != PathHealth::Healthy;
             path.endpoint = endpoint;
             path.role = role;
             path.gauge = gauge;
-            if moved || path.health == PathHealth::Failed {
+            if moved || proven {
                 path.model.revive(now);
                 path.health = PathHealth::Healthy;
             }
