@@ -180,10 +180,10 @@ pub enum ToReceiver {
         /// Where to note what comes by it.
         gauge: Arc<PathGauge>,
     },
-    /// Forget the peer: what is bound and counted must not be another's that gets its place.
-    RemovePeer(PeerIndex),
     /// The peer was restarted: its paths and sequences begin anew.
     Restarted(PeerIndex),
+    /// Forget the peer: its place may be another's next. Its keys are removed one by one.
+    RemovePeer(PeerIndex),
 }
 
 /// The receiving half of a keypair.

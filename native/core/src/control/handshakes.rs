@@ -63,16 +63,16 @@ impl Control {
         }
     }
 
-    /// Sends initiation number `attempts` of a series that began at `started`; false if there is
-    /// nowhere to send it, and nothing changed.
+    /// Sends an initiation of a series that began at `started` to the address in `place` of those to
+    /// try; false if there is none, and nothing changed.
     pub(super) fn attempt(
         &mut self,
         index: PeerIndex,
         started: Instant,
-        attempts: usize,
+        place: usize,
         now: Now,
     ) -> bool {
-        let Some(to) = self.next_endpoint(index, attempts) else {
+        let Some(to) = self.next_endpoint(index, place) else {
             return false;
         };
         let local_index = self.draw_index(index);
@@ -104,7 +104,7 @@ impl Control {
             started,
             sent: now.instant,
             retry_at,
-            attempts,
+            next: place.wrapping_add(1),
             forged: 0,
         };
         let abandoned = peer.pending.replace(pending);
@@ -126,7 +126,7 @@ impl Control {
     }
 
     /// Retries rotate: the current address, other known paths, then the configured ones.
-    fn next_endpoint(&self, index: PeerIndex, attempts: usize) -> Option<Endpoint> {
+    fn next_endpoint(&self, index: PeerIndex, place: usize) -> Option<Endpoint> {
         let peer = self.peers.get(&index)?;
         let known = peer.paths.iter().filter(|path| path.probing.validated);
         let known = known.map(|path| path.endpoint);
@@ -148,7 +148,7 @@ impl Control {
                 candidates.push(endpoint);
             }
         }
-        let place = attempts.checked_rem(candidates.len())?;
+        let place = place.checked_rem(candidates.len())?;
         candidates.get(place).copied()
     }
 
@@ -445,5 +445,6 @@ impl Control {
         }
         self.set_state(index, PeerState::Connected);
         self.send_waiting_pings(index, now);
+        self.send_waiting_messages(index);
     }
 }
