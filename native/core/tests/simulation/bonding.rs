@@ -6,7 +6,7 @@ use crate::pair::{ms, payloads, secs};
 use crate::paths::{A, B, Grid};
 
 /// Sends a packet of 1200 bytes every `spacing` for `span`, numbered from `first`; gives the next number.
-fn stream(grid: &mut Grid, first: u32, spacing: Duration, span: Duration) -> u32 {
+pub fn stream(grid: &mut Grid, first: u32, spacing: Duration, span: Duration) -> u32 {
     let count = u32::try_from(span.as_nanos() / spacing.as_nanos()).expect("count");
     for number in first..first + count {
         let mut payload = vec![0; 1200];
@@ -17,7 +17,7 @@ fn stream(grid: &mut Grid, first: u32, spacing: Duration, span: Duration) -> u32
     first + count
 }
 
-fn numbers(grid: &Grid) -> Vec<u32> {
+pub fn numbers(grid: &Grid) -> Vec<u32> {
     let number = |payload: &[u8]| {
         payload
             .first_chunk()
