@@ -12,7 +12,7 @@ mod queue;
 pub(crate) mod receive;
 mod recent;
 pub mod reorder;
-mod ring;
+pub(crate) mod ring;
 pub mod schedule;
 mod sequences;
 pub mod shim;

@@ -81,15 +81,14 @@ impl Inbound {
                 self.order.path_came(now, path);
             }
         }
-        let arrival = self
-            .arrivals
-            .note(now, shim, datagram, self.came_by_its_path(shim, from));
+        let same_path = self.came_by_its_path(shim, from);
+        let arrival = self.arrivals.note(now, shim, datagram, same_path);
         self.order.push(
             now,
             arrival.bucket_sequence,
             shim.ordered,
             inner,
-            shim.path,
+            same_path.then_some(shim.path),
             deliver,
         );
     }

@@ -4,14 +4,19 @@
 //! second seal and the replay window drops whichever copy comes second.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use crate::time::Instant;
 
 use super::model::Digest;
 
-/// Bytes kept for one path: with eight peers of four paths, the 32 MiB of the design.
-const LIMIT: usize = 1 << 20;
+/// Bytes kept for one path: what 1 Gbit/s has in flight in 60 ms, until a silent path of 20 ms is suspected.
+const LIMIT: usize = 8 << 20;
+/// Bytes kept for all paths of all peers (design, section 4).
+const LIMIT_ALL: usize = 32 << 20;
 /// After this long no inner flow waits for the packet any more.
 const TOO_OLD: Duration = Duration::from_secs(2);
 /// A packet that was repaired this often and is still missing meets a path that is not there.
@@ -27,15 +32,39 @@ struct Sent {
     repairs: u8,
 }
 
+/// Bytes that all rings keep; clones share it.
+#[derive(Clone, Default)]
+pub(crate) struct RingMemory(Arc<AtomicUsize>);
+
 /// The ring.
-#[derive(Default)]
 pub(crate) struct Ring {
     first: u64,
     sent: VecDeque<Sent>,
     bytes: usize,
+    memory: RingMemory,
+}
+
+impl Drop for Ring {
+    fn drop(&mut self) {
+        self.memory.0.fetch_sub(self.bytes, Relaxed);
+    }
 }
 
 impl Ring {
+    /// An empty ring, counted in `memory`.
+    pub(crate) fn sharing(memory: &RingMemory) -> Self {
+        Self {
+            first: 0,
+            sent: VecDeque::new(),
+            bytes: 0,
+            memory: memory.clone(),
+        }
+    }
+
+    fn is_over_limit(&self) -> bool {
+        self.bytes > LIMIT || self.memory.0.load(Relaxed) > LIMIT_ALL
+    }
+
     /// Keeps the datagram with this path sequence, which follows the one before. `recycle` gets the
     /// memory of what has to go for it.
     pub(crate) fn push(
@@ -49,6 +78,7 @@ impl Ring {
             self.first = sequence;
         }
         self.bytes += datagram.len();
+        self.memory.0.fetch_add(datagram.len(), Relaxed);
         self.sent.push_back(Sent {
             datagram: Some(datagram),
             at: now,
@@ -56,7 +86,7 @@ impl Ring {
             repaired: None,
             repairs: 0,
         });
-        while self.bytes > LIMIT
+        while self.is_over_limit() && self.bytes > 0
             || self
                 .sent
                 .front()
@@ -76,6 +106,7 @@ impl Ring {
     fn free(&mut self, datagram: Option<Vec<u8>>, recycle: &mut impl FnMut(Vec<u8>)) {
         if let Some(datagram) = datagram {
             self.bytes -= datagram.len();
+            self.memory.0.fetch_sub(datagram.len(), Relaxed);
             recycle(datagram);
         }
     }
@@ -143,8 +174,11 @@ impl Ring {
     }
 
     /// What is not known to have arrived, oldest first.
-    pub(crate) fn into_datagrams(self) -> impl Iterator<Item = Vec<u8>> {
-        self.sent.into_iter().filter_map(|sent| sent.datagram)
+    pub(crate) fn take_datagrams(&mut self) -> impl Iterator<Item = Vec<u8>> + use<> {
+        self.memory.0.fetch_sub(self.bytes, Relaxed);
+        self.bytes = 0;
+        let sent = std::mem::take(&mut self.sent);
+        sent.into_iter().filter_map(|sent| sent.datagram)
     }
 
     /// Sequences that are not known to have arrived, oldest first.

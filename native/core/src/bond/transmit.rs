@@ -22,6 +22,7 @@ use crate::time::Instant;
 
 use super::classify::Classifier;
 use super::queue::{Packet, Queue};
+use super::ring::RingMemory;
 use super::schedule::{Candidate, Policy, Scheduler};
 use super::shim::{SHIM_LEN, Shim};
 
@@ -63,10 +64,16 @@ pub(crate) struct Bond {
     gauges_at: Instant,
     wake_at: Option<Instant>,
     gauge: Arc<BondGauge>,
+    memory: RingMemory,
 }
 
 impl Bond {
-    pub(crate) fn new(peer: PeerIndex, policy: Policy, gauge: Arc<BondGauge>) -> Self {
+    pub(crate) fn new(
+        peer: PeerIndex,
+        policy: Policy,
+        gauge: Arc<BondGauge>,
+        memory: RingMemory,
+    ) -> Self {
         Self {
             peer,
             paths: Vec::new(),
@@ -85,6 +92,7 @@ impl Bond {
             gauges_at: Instant::default(),
             wake_at: None,
             gauge,
+            memory,
         }
     }
 

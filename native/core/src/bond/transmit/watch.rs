@@ -3,12 +3,11 @@
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
-use crate::handoff::{FromSender, PathHealth, PathId};
+use crate::handoff::{FromSender, PathHealth};
 use crate::time::Instant;
 
 use super::super::model::Health;
 use super::Bond;
-use super::paths::PATHS;
 
 /// How often gauges are written.
 const GAUGE_INTERVAL: Duration = Duration::from_millis(250);
@@ -20,7 +19,7 @@ const SUSPECT_CHECK: Duration = Duration::from_millis(100);
 impl Bond {
     /// Looks for silent paths and writes the gauges; `report` hears of changes.
     pub(crate) fn watch(&mut self, now: Instant, mut report: impl FnMut(FromSender)) {
-        let mut suspects = arrayvec::ArrayVec::<PathId, PATHS>::new();
+        let mut changed = false;
         for path in &mut self.paths {
             let health = match path.model.health(now) {
                 Health::Healthy => PathHealth::Healthy,
@@ -28,10 +27,10 @@ impl Bond {
                 Health::Failed => PathHealth::Failed,
             };
             if health != path.health {
-                if health != PathHealth::Healthy && path.health == PathHealth::Healthy {
-                    suspects.push(path.id);
-                }
+                let suspected = health != PathHealth::Healthy;
+                path.reinject = suspected && (path.reinject || path.health == PathHealth::Healthy);
                 path.health = health;
+                changed = true;
                 report(FromSender::PathHealth {
                     peer: self.peer,
                     path: path.id,
@@ -39,9 +38,10 @@ impl Bond {
                 });
             }
         }
-        for id in suspects {
-            self.reinject(id);
+        if changed {
+            self.appoint_last_resort();
         }
+        self.reinject();
         if now - self.gauges_at >= GAUGE_INTERVAL {
             self.gauges_at = now;
             self.write_gauges();
