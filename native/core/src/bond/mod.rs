@@ -5,6 +5,7 @@
 //! arrivals are noted and reported back, and a reordering buffer restores the order.
 
 pub mod arrivals;
+pub mod bare;
 mod classify;
 pub mod feedback;
 pub mod model;

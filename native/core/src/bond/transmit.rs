@@ -20,6 +20,7 @@ use crate::handoff::{BondGauge, PathId, PeerIndex};
 use crate::sender::{SendError, Transmit, padded};
 use crate::time::Instant;
 
+use super::bare::Switch;
 use super::classify::Classifier;
 use super::queue::{Packet, Queue};
 use super::ring::RingMemory;
@@ -42,6 +43,8 @@ const PRESSED: Duration = Duration::from_millis(5);
 const RELIEF: Duration = Duration::from_millis(200);
 /// The last of several paths stays bonded for this long, so that a flapping one does not flap the mode.
 const LINGER: Duration = Duration::from_secs(10);
+/// What waits when bonding ends may leave bonded for this long.
+const DRAIN: Duration = Duration::from_secs(1);
 
 /// The sending half. See the module's header.
 pub(crate) struct Bond {
@@ -60,6 +63,10 @@ pub(crate) struct Bond {
     /// When packets last had to wait for [`PRESSED`].
     pressed_at: Option<Instant>,
     last_several: Option<Instant>,
+    /// When bonding was last of use.
+    wanted_at: Option<Instant>,
+    /// Whether the loss of a single path asks for repair.
+    pub(crate) lossy: Switch,
     last_feedback: Option<u32>,
     gauges_at: Instant,
     wake_at: Option<Instant>,
@@ -88,6 +95,8 @@ impl Bond {
             duplicates_left: 0.0,
             pressed_at: None,
             last_several: None,
+            wanted_at: None,
+            lossy: Switch::default(),
             last_feedback: None,
             gauges_at: Instant::default(),
             wake_at: None,
@@ -96,13 +105,20 @@ impl Bond {
         }
     }
 
-    /// Whether packets to this peer are to be bonded.
-    pub(crate) fn is_active(&mut self, now: Instant) -> bool {
+    /// Whether packets of so many bytes to this peer are to be bonded.
+    pub(crate) fn is_active(&mut self, now: Instant, bytes: usize) -> bool {
         let usable = self.paths.iter().filter(|path| path.may_carry()).count();
         if usable >= 2 {
             self.last_several = Some(now);
         }
-        usable >= 1 && self.last_several.is_some_and(|at| now - at < LINGER)
+        let several = self.last_several.is_some_and(|at| now - at < LINGER);
+        let wanted = several || self.lossy.wants(now, bytes);
+        if wanted {
+            self.wanted_at = Some(now);
+        }
+        // What goes bare would overtake what waits.
+        let waiting = !self.bulk.is_empty() && self.wanted_at.is_some_and(|at| now - at < DRAIN);
+        usable >= 1 && (wanted || waiting)
     }
 
     /// Takes an inner packet of `len` bytes, which `write` puts in place.
@@ -181,6 +197,8 @@ impl Bond {
 
     fn choose(&mut self, now: Instant, len: usize, pressed: bool) -> Option<usize> {
         let bytes = wire_len(len);
+        // What goes everywhere goes at once: no path's pacing may keep it from the others.
+        let unpaced = self.scheduler.duplicates();
         let mut candidates = arrayvec::ArrayVec::<Candidate, PATHS>::new();
         for (place, path) in self
             .paths
@@ -190,7 +208,7 @@ impl Bond {
         {
             candidates.push(Candidate {
                 place,
-                ready: path.model.can_send(now),
+                ready: unpaced || path.model.can_send(now),
                 arrival: path.model.arrival_after(now, bytes),
                 rate: path.model.rate(),
                 rtt: path.model.rtt(),
@@ -249,6 +267,7 @@ impl Bond {
         }
         let sequence = path.next_sequence;
         path.next_sequence += 1;
+        self.lossy.sent();
         path.model.sent(
             now,
             sequence,

@@ -68,6 +68,12 @@ impl Key {
         }
     }
 
+    /// By how much the run moves the highest counter; as much as came if there was none before.
+    pub(super) fn advance(&self, seen: &Seen) -> u64 {
+        let highest = self.highest;
+        highest.map_or(seen.packets, |highest| seen.highest.saturating_sub(highest))
+    }
+
     pub(super) fn note(
         &mut self,
         seen: &Seen,

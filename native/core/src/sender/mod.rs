@@ -213,7 +213,7 @@ impl Sender {
         let drops = Arc::clone(&self.drops);
         let peer = peer_mut(&mut self.peers, index).ok_or(DropReason::NoRoute)?;
         if let Some(bond) = peer.bond.as_mut()
-            && bond.is_active(now)
+            && bond.is_active(now, packet.len())
         {
             for n in 0..segmenter.count() {
                 let len = segmenter.len_of(n);

@@ -53,6 +53,9 @@ impl Bond {
             path.endpoint = endpoint;
             path.role = role;
             path.gauge = gauge;
+            if moved {
+                self.lossy.forget();
+            }
             if moved || path.health == PathHealth::Failed {
                 path.model.revive(now);
                 path.health = PathHealth::Healthy;

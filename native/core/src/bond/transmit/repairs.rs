@@ -112,6 +112,7 @@ impl Bond {
                 if self.repairs.len() < REPAIRS
                     && path.ring.wants_repair(sequence, now, patience, again_after)
                 {
+                    self.lossy.repaired();
                     self.repairs.push_back((id, sequence));
                 }
             }
@@ -128,6 +129,9 @@ impl Bond {
                 continue;
             };
             path.reinject = false;
+            if self.scheduler.duplicates() {
+                continue;
+            }
             let room = REPAIRS.saturating_sub(self.repairs.len());
             let outstanding = path.ring.outstanding();
             let outstanding = outstanding.map(|sequence| (path.id, sequence));
