@@ -209,8 +209,9 @@ impl Switch {
 
     /// Whether `bytes` for a single path are to be bonded.
     pub fn wants(&mut self, now: Instant, bytes: usize) -> bool {
+        let bulk = self.is_bulk(now, bytes);
         match self.opinion {
-            Opinion::Unknown if self.is_bulk(now, bytes) => self.turn(Opinion::OnTrial),
+            Opinion::Unknown if bulk => self.turn(Opinion::OnTrial),
             Opinion::OnTrial if self.sent >= TRIAL => self.judge(now, LOSS_ON),
             Opinion::Lossy { until } if now >= until => self.judge(now, LOSS_OFF),
             _ => {}
