@@ -37,10 +37,6 @@ const EXPRESS: usize = 256;
 const DUPLICATES: f64 = 0.03;
 /// The duplicates that may be saved up: 16 full packets.
 const DUPLICATES_SAVED: f64 = 24_000.0;
-/// Packets that wait this long press: the fastest path alone does not carry the load.
-const PRESSED: Duration = Duration::from_millis(5);
-/// The load counts as pressing until nothing has waited for this long.
-const RELIEF: Duration = Duration::from_millis(200);
 /// The last of several paths stays bonded for this long, so that a flapping one does not flap the mode.
 const LINGER: Duration = Duration::from_secs(10);
 /// What waits when bonding ends may leave bonded for this long.
@@ -54,14 +50,11 @@ pub(crate) struct Bond {
     bulk: Queue,
     classifier: Classifier,
     scheduler: Box<dyn Scheduler>,
-    next_bucket_sequence: u64,
     repairs: VecDeque<(PathId, u64)>,
     /// What was in flight on paths that are gone.
     orphans: VecDeque<Vec<u8>>,
     pool: Vec<Vec<u8>>,
     duplicates_left: f64,
-    /// When packets last had to wait for [`PRESSED`].
-    pressed_at: Option<Instant>,
     last_several: Option<Instant>,
     /// When bonding was last of use.
     wanted_at: Option<Instant>,
@@ -88,12 +81,10 @@ impl Bond {
             bulk: Queue::default(),
             classifier: Classifier::default(),
             scheduler: policy.scheduler(),
-            next_bucket_sequence: 0,
             repairs: VecDeque::new(),
             orphans: VecDeque::new(),
             pool: Vec::new(),
             duplicates_left: 0.0,
-            pressed_at: None,
             last_several: None,
             wanted_at: None,
             lossy: Switch::default(),
@@ -143,6 +134,7 @@ impl Bond {
             bytes,
             inner: len,
             queued: now,
+            sequence: None,
         };
         if sparse {
             self.express.push_back(packet);
@@ -169,12 +161,9 @@ impl Bond {
             let Some(packet) = self.express.pop_front() else {
                 break;
             };
-            self.send(place, packet, true, sealer, now, drops, &mut emit);
+            let backlogged = !self.bulk.is_empty();
+            self.send(place, packet, backlogged, sealer, now, drops, &mut emit);
         }
-        if self.bulk.delay(now) >= PRESSED {
-            self.pressed_at = Some(now);
-        }
-        let pressed = self.pressed_at.is_some_and(|at| now - at < RELIEF);
         let rtt = self
             .paths
             .iter()
@@ -182,39 +171,61 @@ impl Bond {
             .max()
             .unwrap_or_default();
         while let Some(len) = self.bulk.first_len() {
-            let Some(place) = self.choose(now, len, pressed) else {
+            let bytes = wire_len(len);
+            let candidates = self.candidates(now, bytes);
+            let queued = self.bulk.bytes();
+            let Some(choice) = self.scheduler.choose(bytes, queued, &candidates) else {
                 break;
             };
+            let spread = self.scheduler.spread(&candidates);
+            let spread = Duration::from_nanos(spread.unsigned_abs());
             let pool = &mut self.pool;
-            let packet = self.bulk.pop(now, rtt, |dropped| {
+            let packet = self.bulk.pop(now, choice.ahead, (spread, rtt), |dropped| {
                 drops.count(DropReason::QueueDelay);
                 recycle(pool, dropped.bytes);
             });
             let Some(packet) = packet else { break };
-            self.send(place, packet, false, sealer, now, drops, &mut emit);
+            let backlogged = self.bulk.bytes() > choice.ahead;
+            self.send(
+                choice.place,
+                packet,
+                backlogged,
+                sealer,
+                now,
+                drops,
+                &mut emit,
+            );
         }
     }
 
-    fn choose(&mut self, now: Instant, len: usize, pressed: bool) -> Option<usize> {
-        let bytes = wire_len(len);
+    fn candidates(&self, now: Instant, bytes: usize) -> arrayvec::ArrayVec<Candidate, PATHS> {
+        let measured = |path: &Path| path.model.arrival_after(now, bytes);
+        let usable = self.paths.iter().enumerate();
+        let usable = usable.filter(|(_, path)| path.may_carry());
         // What goes everywhere goes at once: no path's pacing may keep it from the others.
         let unpaced = self.scheduler.duplicates();
-        let mut candidates = arrayvec::ArrayVec::<Candidate, PATHS>::new();
-        for (place, path) in self
-            .paths
-            .iter()
-            .enumerate()
-            .filter(|(_, path)| path.may_carry())
-        {
-            candidates.push(Candidate {
-                place,
-                ready: unpaced || path.model.can_send(now),
-                arrival: path.model.arrival_after(now, bytes),
-                rate: path.model.rate(),
-                rtt: path.model.rtt(),
-            });
-        }
-        self.scheduler.choose(bytes, &candidates, pressed)
+        // Of what is not measured yet, probing knows the round trip.
+        let reference = usable.clone().find_map(|(_, path)| {
+            let arrival = path
+                .model
+                .base_delay()
+                .filter(|_| measured(path).is_some())?;
+            Some(arrival.saturating_sub(path.half_rtt()))
+        });
+        usable
+            .map(|(place, path)| {
+                let probed = reference.unwrap_or(0).saturating_add(path.half_rtt());
+                Candidate {
+                    place,
+                    ready: unpaced || path.model.can_send(now),
+                    open: unpaced || path.model.has_room(),
+                    arrival: measured(path).unwrap_or(probed),
+                    rate: path.model.rate(),
+                    link: path.model.link(),
+                    rtt: path.model.rtt(),
+                }
+            })
+            .collect()
     }
 
     /// The path on which a packet sent now arrives first, its pacing aside; not `but`, if there is another.
@@ -227,7 +238,7 @@ impl Bond {
         let rank = |(_, path): &(usize, &Path)| {
             let arrival = path.model.arrival_after(now, wire_len(len));
             // Before the first measurement, what probing found puts the paths in order.
-            let probed = i64::from(path.gauge.rtt_us.load(Relaxed));
+            let probed = path.half_rtt();
             (Some(path.id) == but, arrival.unwrap_or(i64::MAX), probed)
         };
         usable.min_by_key(rank).map(|(place, _)| place)
@@ -241,13 +252,13 @@ impl Bond {
         &mut self,
         place: usize,
         mut packet: Packet,
-        express: bool,
+        backlogged: bool,
         sealer: &mut Sealer<'_>,
         now: Instant,
         drops: &DropCounters,
         emit: &mut impl FnMut(Transmit<'_>) -> Result<(), SendError>,
     ) {
-        let backlogged = !self.bulk.is_empty();
+        let express = packet.sequence.is_none();
         let Some(path) = self.paths.get_mut(place) else {
             return;
         };
@@ -257,13 +268,10 @@ impl Bond {
             path: path.id.0,
             bucket: 0,
             path_sequence: path.next_sequence as u32,
-            bucket_sequence: self.next_bucket_sequence as u32,
+            bucket_sequence: packet.sequence.unwrap_or(self.bulk.next_sequence()) as u32,
         };
         if !seal(&mut packet, shim, sealer, now) {
             return drops.count(DropReason::KeyExhausted);
-        }
-        if !express {
-            self.next_bucket_sequence += 1;
         }
         let sequence = path.next_sequence;
         path.next_sequence += 1;

@@ -5,6 +5,8 @@
 //! suspicion, the one that was heard of last.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
 
 use crate::handoff::{Endpoint, PathGauge, PathHealth, PathId, PathRole};
 use crate::time::Instant;
@@ -35,6 +37,13 @@ pub(super) struct Path {
 impl Path {
     pub(super) fn may_carry(&self) -> bool {
         self.role == PathRole::Bulk && (self.health == PathHealth::Healthy || self.last_resort)
+    }
+
+    /// Half a round trip without queue, nanoseconds, by probes until something was sent.
+    pub(super) fn half_rtt(&self) -> i64 {
+        let probed = || Duration::from_micros(self.gauge.rtt_us.load(Relaxed).into());
+        let rtt = self.model.min_rtt().unwrap_or_else(probed);
+        i64::try_from(rtt.as_nanos() / 2).unwrap_or(i64::MAX)
     }
 }
 
@@ -122,7 +131,7 @@ impl Bond {
             path.last_resort = false;
             path.reinject = false;
         }
-        self.next_bucket_sequence = 0;
+        self.bulk.restart();
         self.repairs.clear();
         self.orphans.clear();
         self.last_feedback = None;

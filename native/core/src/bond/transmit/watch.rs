@@ -113,7 +113,7 @@ impl Bond {
         let usable = self.paths.iter().filter(|path| waiting && path.may_carry());
         // A path that is ready and was not chosen is looked at again soon, not at once.
         let soon = now + LOOK_AGAIN;
-        let sends = usable.filter_map(|path| path.model.next_send(now));
+        let sends = usable.map(|path| path.model.next_send(now));
         let sends = sends.map(|at| if at <= now { soon } else { at });
         let silent = self.paths.iter().filter_map(|path| {
             let suspicion = path.model.suspicion_deadline()?;
