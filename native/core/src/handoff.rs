@@ -11,6 +11,7 @@ use arrayvec::ArrayVec;
 
 use crate::activity::Activity;
 use crate::aead::AeadKey;
+use crate::bond::bare::LossReport;
 use crate::bond::feedback::Feedback;
 use crate::routes::Routes;
 use crate::time::Instant;
@@ -214,6 +215,8 @@ pub enum Crossing {
         peer: PeerIndex,
         feedback: Box<Feedback>,
     },
+    /// The other end says what it misses of our bare data.
+    Loss { peer: PeerIndex, report: LossReport },
     /// Tell the other end what has arrived of its: on the two best paths, or on all.
     Report {
         peer: PeerIndex,
@@ -238,6 +241,8 @@ pub enum FromSender {
         path: PathId,
         health: PathHealth,
     },
+    /// Large packets are lost on a path that carries others: it may have shrunk.
+    LargeLost { peer: PeerIndex, path: PathId },
     /// A datagram of this many bytes does not fit the path.
     TooBig {
         peer: PeerIndex,

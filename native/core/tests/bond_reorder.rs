@@ -38,7 +38,7 @@ fn push_all_at(
             sequence,
             true,
             &packet(sequence),
-            path,
+            Some(path),
             &mut |packet| delivered.push(sequence_of(packet)),
         );
     }
@@ -107,7 +107,9 @@ fn an_unordered_packet_is_delivered_at_once_and_takes_no_sequence() {
     let mut reorder = Reorder::new(Depth::Auto);
     push_all(&mut reorder, [0, 2]);
     let mut delivered = 0;
-    reorder.push(START, 1, false, &packet(1), 0, &mut |_| delivered += 1);
+    reorder.push(START, 1, false, &packet(1), Some(0), &mut |_| {
+        delivered += 1
+    });
     assert_eq!(delivered, 1);
     assert_eq!(push_all(&mut reorder, [1]), [1, 2]);
 }
@@ -429,7 +431,7 @@ proptest! {
             let mut bytes = vec![0; size];
             bytes[..8].copy_from_slice(&sequence.to_le_bytes());
             let mut note = |packet: &[u8]| *delivered.entry(sequence_of(packet)).or_default() += 1;
-            reorder.push(now, sequence, true, &bytes, path, &mut note);
+            reorder.push(now, sequence, true, &bytes, Some(path), &mut note);
             reorder.expire(now, &mut note);
             prop_assert!(budget.owned() <= 1 << 20);
         }

@@ -72,6 +72,8 @@ pub struct Arrivals {
     number: u32,
     /// Smallest time between two feedbacks of the regular kind.
     interval: Duration,
+    /// The round trip of the best path: what is missing for longer was repaired, not late.
+    rtt: Option<Duration>,
     /// Bytes a second that the other direction carries.
     reverse_rate: Option<u64>,
     /// Outer bytes of the last feedback.
@@ -104,12 +106,13 @@ impl Arrivals {
         datagram_bytes: usize,
         same_path: bool,
     ) -> Arrival {
+        let late_max = same_path.then(|| self.rtt.unwrap_or(Duration::MAX));
         let Some((path, bucket)) = self.place(now, shim) else {
             return Arrival::unknown(shim);
         };
         let path_sequence = path.extend(shim.path_sequence);
         let new_to_path = path.note(now, path_sequence);
-        let missing = path.fill(now, path_sequence, same_path);
+        let missing = path.fill(now, path_sequence, late_max);
         if same_path {
             path.deliver(now, path_sequence, datagram_bytes);
         }
@@ -154,6 +157,7 @@ impl Arrivals {
 
     /// The smoothed round trip of the peer's best path: a quarter of it is the feedback interval.
     pub fn set_rtt(&mut self, rtt: Duration) {
+        self.rtt = Some(rtt);
         self.interval = (rtt / 4).clamp(SPACING, INTERVAL);
     }
 

@@ -9,6 +9,7 @@ use crate::handoff::{BondGauge, Endpoint, PathGauge, PathId};
 use crate::time::Instant;
 
 use super::arrivals::Arrivals;
+use super::bare::Tally;
 use super::reorder::{Budget, Depth, Reorder};
 use super::shim::Shim;
 
@@ -34,6 +35,7 @@ pub(crate) struct Inbound {
     bindings: [Option<Binding>; PATHS],
     /// Whether anything bonded has arrived since the start, or a restart of the peer.
     begun: bool,
+    tally: Tally,
     gauge: Option<Arc<BondGauge>>,
 }
 
@@ -45,6 +47,7 @@ impl Inbound {
             order: Reorder::sharing(Depth::Auto, budget),
             bindings: [const { None }; PATHS],
             begun: false,
+            tally: Tally::default(),
             gauge: None,
         }
     }
@@ -61,7 +64,7 @@ impl Inbound {
     }
 
     /// Counts what came from there to its path; false if no path is bound to it.
-    pub(crate) fn count(&self, from: Endpoint, bytes: u64) -> bool {
+    pub(crate) fn note_arrival(&self, from: Endpoint, bytes: u64) -> bool {
         let mut bound = self.bindings.iter().flatten();
         let path = bound.find(|binding| binding.endpoint == from);
         if let Some(path) = path {
@@ -102,17 +105,27 @@ impl Inbound {
                 self.order.path_came(now, path);
             }
         }
-        let arrival = self
-            .arrivals
-            .note(now, shim, datagram, self.came_by_its_path(shim, from));
+        self.tally.note_bonded(now);
+        let same_path = self.came_by_its_path(shim, from);
+        let arrival = self.arrivals.note(now, shim, datagram, same_path);
         self.order.push(
             now,
             arrival.bucket_sequence,
             shim.ordered,
             inner,
-            shim.path,
+            same_path.then_some(shim.path),
             deliver,
         );
+    }
+
+    /// Counts `received` datagrams of any kind that moved the highest counter by `passed`.
+    pub(crate) fn count(&mut self, now: Instant, passed: u64, received: u64) {
+        self.tally.note(now, passed, received);
+    }
+
+    /// The report of lost bare data that is due.
+    pub(crate) fn loss_report(&mut self, now: Instant) -> Option<Vec<u8>> {
+        Some(self.tally.report(now)?.frame())
     }
 
     /// Takes note of a second copy.
@@ -150,12 +163,15 @@ impl Inbound {
         gauge.late.store(order.late, Relaxed);
     }
 
-    /// When [`Self::expire`] or [`Self::feedback`] is due.
+    /// When [`Self::expire`], [`Self::feedback`] or [`Self::loss_report`] is due.
     pub(crate) fn next_deadline(&self) -> Option<Instant> {
-        [self.arrivals.next_feedback(), self.order.next_deadline()]
-            .into_iter()
-            .flatten()
-            .min()
+        let feedback = self.arrivals.next_feedback();
+        let all = [
+            feedback,
+            self.order.next_deadline(),
+            self.tally.next_report(),
+        ];
+        all.into_iter().flatten().min()
     }
 
     /// Gives up on what is overdue.

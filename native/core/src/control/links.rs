@@ -401,6 +401,15 @@ impl Control {
         self.poll_paths(index, now);
     }
 
+    /// What is large seems to vanish on a path of the peer's.
+    pub(super) fn suspect_size(&mut self, index: PeerIndex, path: PathId, now: Instant) {
+        let peer = self.peers.get_mut(&index);
+        if let Some(path) = peer.and_then(|peer| peer.paths.by_id(path)) {
+            path.pmtu.suspect(path.rtt(), now);
+            self.search_mtu(index, now);
+        }
+    }
+
     /// The local link refused a datagram of this length on the peer's path.
     pub(super) fn path_refused(
         &mut self,

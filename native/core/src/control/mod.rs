@@ -342,6 +342,7 @@ impl Control {
             // Asked before the answer was there: the key is on its way to the send machine.
             FromSender::NeedKey(peer) if self.has_key(peer, now.instant) => {}
             FromSender::NeedKey(peer) | FromSender::KeyAged(peer) => self.initiate(peer, now),
+            FromSender::LargeLost { peer, path } => self.suspect_size(peer, path, now.instant),
             FromSender::PathHealth { peer, path, health } => {
                 self.path_judged(peer, path, health, now.instant);
             }

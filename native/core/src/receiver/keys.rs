@@ -80,6 +80,12 @@ impl Key {
         }
     }
 
+    /// By how much the run moves the highest counter; as much as came if there was none before.
+    pub(super) fn advance(&self, seen: &Seen) -> u64 {
+        let highest = self.highest;
+        highest.map_or(seen.packets, |highest| seen.highest.saturating_sub(highest))
+    }
+
     /// Takes note of a run; says whether it brought the greatest counter so far.
     pub(super) fn note(
         &mut self,

@@ -203,9 +203,13 @@ impl Receiver {
                 // Before any frame under this key, so that control can answer under it.
                 self.reports.push(FromReceiver::Confirmed { peer, index });
             }
+            let mut bound = false;
+            if frames {
+                let bond = bond_of(&mut self.bonds, &self.budget, peer);
+                bond.count(now, key.advance(&seen), seen.packets);
+                bound = bond.note_arrival(from, seen.bytes);
+            }
             let newest = key.note(&seen, now, &mut self.reports);
-            let bond = self.bonds.get(&peer).filter(|_| frames);
-            let bound = bond.is_some_and(|bond| bond.count(from, seen.bytes));
             let address = address_of(&mut self.addresses, peer);
             let source = match (bound, seen.data) {
                 (false, _) => Source::Unbound,
@@ -287,7 +291,10 @@ impl Receiver {
                     DropReason::ControlQueueFull,
                 );
             }
-            Accepted::Feedback(_) | Accepted::Keepalive => {}
+            Accepted::Loss(report) if self.crossings.len() < REPORTS => {
+                self.crossings.push(Crossing::Loss { peer, report });
+            }
+            Accepted::Feedback(_) | Accepted::Loss(_) | Accepted::Keepalive => {}
         }
         Ok(())
     }
@@ -372,8 +379,9 @@ impl Receiver {
         for (peer, bond) in &mut self.bonds {
             let released = &mut self.released;
             bond.expire(now, &mut |packet: &[u8]| released.push(packet));
-            if let Some((frame, everywhere)) = bond.feedback(now) {
-                let peer = *peer;
+            let peer = *peer;
+            let loss = bond.loss_report(now).map(|frame| (frame, false));
+            for (frame, everywhere) in bond.feedback(now).into_iter().chain(loss) {
                 self.crossings.push(Crossing::Report {
                     peer,
                     frame,

@@ -83,6 +83,13 @@ impl Sender {
                     found.endpoint = Some(endpoint);
                 }
             }
+            Crossing::Loss { peer, report } => {
+                if let Some(bond) =
+                    peer_mut(&mut self.peers, peer).and_then(|peer| peer.bond.as_mut())
+                {
+                    bond.lossy.report(now, report);
+                }
+            }
             Crossing::Report {
                 peer,
                 frame,

@@ -17,6 +17,7 @@ use arrayvec::ArrayVec;
 
 use crate::activity::Activity;
 use crate::aead::{HEADER_LEN, TAG_LEN};
+use crate::bond::ring::RingMemory;
 use crate::bond::schedule::Policy;
 use crate::bond::transmit::Bond;
 use crate::constants::{limits, mtu, protocol};
@@ -115,6 +116,8 @@ pub struct Sender {
     reports: ArrayVec<FromSender, { limits::RUNS }>,
     drops: Arc<DropCounters>,
     policy: Policy,
+    /// What all bonds keep for repairs.
+    ring_memory: RingMemory,
 }
 
 impl Sender {
@@ -129,6 +132,7 @@ impl Sender {
             reports: ArrayVec::new(),
             drops,
             policy,
+            ring_memory: RingMemory::default(),
         }
     }
 
@@ -209,7 +213,7 @@ impl Sender {
         let drops = Arc::clone(&self.drops);
         let peer = peer_mut(&mut self.peers, index).ok_or(DropReason::NoRoute)?;
         if let Some(bond) = peer.bond.as_mut()
-            && bond.is_active(now)
+            && bond.is_active(now, packet.len())
         {
             for n in 0..segmenter.count() {
                 let len = segmenter.len_of(n);

@@ -44,7 +44,24 @@ impl Grid {
         Self::with(seed, a, b, Setup::default())
     }
 
-    fn with(seed: u64, a: &[(&str, u32)], b: &[(&str, u32)], setup: Setup) -> Self {
+    /// A with a link like each of these (two at most) to one address of B.
+    pub fn over(seed: u64, configs: &[LinkConfig], setup: Setup) -> Self {
+        let mut grid = Self::with(seed, &A[..configs.len()], &B[..1], setup);
+        for ((a, b, link), config) in grid.links.iter_mut().zip(configs) {
+            *link = grid.pair.network.link(*a, *b, config.clone());
+        }
+        grid
+    }
+
+    /// Silences one direction of the link at an address of A, or lets it speak again.
+    pub fn silence(&mut self, end: &str, towards_b: bool, is_silent: bool) {
+        let (a, b, nanos) = (address(end), address(B[0].0), self.pair.nanos);
+        let (from, to) = if towards_b { (a, b) } else { (b, a) };
+        let change = Change::BlackHole(is_silent);
+        assert!(self.pair.network.apply(nanos, from, to, change));
+    }
+
+    pub fn with(seed: u64, a: &[(&str, u32)], b: &[(&str, u32)], setup: Setup) -> Self {
         let mut pair = Pair::with(seed, crate::pair::link(), setup, |_, _| {});
         let mut links = Vec::new();
         for (m, (a, _)) in (0..).zip(a) {
@@ -73,7 +90,7 @@ impl Grid {
         }
     }
 
-    fn change(&mut self, a: &str, b: &str, change: Change) {
+    pub fn change(&mut self, a: &str, b: &str, change: Change) {
         let (a, b, nanos) = (address(a), address(b), self.pair.nanos);
         assert!(self.pair.network.apply(nanos, a, b, change));
         assert!(self.pair.network.apply(nanos, b, a, change));
