@@ -16,6 +16,8 @@ use super::shim::Shim;
 /// Numbers that a path can have.
 const PATHS: usize = 16;
 
+/// What a repair takes, as long as no round trip is known.
+const REPAIR_TIME: Duration = Duration::from_millis(50);
 /// A feedback waits for its turn at both ends before the repair leaves.
 const REPAIR_SLACK: Duration = Duration::from_millis(10);
 
@@ -42,9 +44,11 @@ pub(crate) struct Inbound {
 impl Inbound {
     /// Nothing arrived yet; what is held takes its memory from `budget`.
     pub(crate) fn new(budget: Budget) -> Self {
+        let mut order = Reorder::sharing(Depth::Auto, budget);
+        order.set_repair_time(REPAIR_TIME);
         Self {
             arrivals: Arrivals::new(),
-            order: Reorder::sharing(Depth::Auto, budget),
+            order,
             bindings: [const { None }; PATHS],
             begun: false,
             tally: Tally::default(),

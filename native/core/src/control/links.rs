@@ -1,26 +1,19 @@
-//! Paths as control sees them: sockets that come and go, announcements, bindings, the path MTU, and
-//! what the packet machines are told of all that (design, sections 4 and 5).
+//! Paths as control sees them: sockets that come and go, announcements, bindings, and what the
+//! packet machines are told of all that (design, sections 4 and 5).
 //!
 //! [`Paths`](super::paths::Paths) decides; this carries its decisions out, and keeps one address as the
 //! current one of each peer. A stock peer has that address and nothing else.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use crate::aead::{HEADER_LEN, TAG_LEN};
 use crate::constants::limits;
 use crate::handoff::{Endpoint, PathHealth, PathId, PeerIndex, ToReceiver, ToSender};
-use crate::pmtu::Step;
 use crate::time::Instant;
 use crate::wire::frame::{Announced, Announcement, Frame};
 
-use super::frames::{Purpose, SHIM};
 use super::paths::{Action, RemoteLink};
 use super::reach::own_addresses;
-use super::{Control, Event, LocalSocket, Output};
-
-/// There is traffic worth confirming the MTU for if data was sent within this span.
-const BUSY: Duration = Duration::from_secs(30);
+use super::{Control, LocalSocket, Output};
 
 /// How the peer numbers a path, and what it says of its end.
 pub(super) struct Bound {
@@ -357,100 +350,6 @@ impl Control {
                 .extend(removed.chain(changed).map(Output::Sender));
         }
         self.publish_endpoint(index);
-    }
-
-    /// Goes on with the search for the MTU of the peer's paths.
-    pub(super) fn search_mtu(&mut self, index: PeerIndex, now: Instant) {
-        let Some(peer) = self.peers.get_mut(&index) else {
-            return;
-        };
-        let within = |at: Option<Instant>, span| at.is_some_and(|at| now - at < span);
-        let busy = within(peer.activity.last_data_sent(), BUSY);
-        let anything = peer.activity.last_received();
-        let anything = anything.filter(|_| peer.paths.alone());
-        let mut steps = Vec::new();
-        for path in peer.paths.iter_mut().filter(|path| path.probing.validated) {
-            let heard = path.heard.max(anything);
-            steps.extend(
-                path.pmtu
-                    .poll(now, heard, busy)
-                    .map(|step| (path.endpoint, step)),
-            );
-        }
-        self.settle(index, now);
-        for (endpoint, step) in steps {
-            self.take_step(index, endpoint, step, now);
-        }
-    }
-
-    /// Data has had no answer for some round trips. Perhaps it asked for none; or what is large vanishes;
-    /// or the path is gone, which is worth a probe if there is another.
-    pub(super) fn suspect_path(&mut self, index: PeerIndex, now: Instant) {
-        let Some(peer) = self.peers.get_mut(&index) else {
-            return;
-        };
-        peer.stalled = Some(now);
-        let (alone, endpoint) = (peer.paths.alone(), peer.endpoint);
-        let path = endpoint.and_then(|endpoint| peer.paths.get_mut(endpoint));
-        let Some(path) = path else { return };
-        path.pmtu.suspect(path.rtt(), now);
-        if !alone {
-            path.probing.suspect(now);
-        }
-        self.search_mtu(index, now);
-        self.poll_paths(index, now);
-    }
-
-    /// What is large seems to vanish on a path of the peer's.
-    pub(super) fn suspect_size(&mut self, index: PeerIndex, path: PathId, now: Instant) {
-        let peer = self.peers.get_mut(&index);
-        if let Some(path) = peer.and_then(|peer| peer.paths.by_id(path)) {
-            path.pmtu.suspect(path.rtt(), now);
-            self.search_mtu(index, now);
-        }
-    }
-
-    /// The local link refused a datagram of this length on the peer's path.
-    pub(super) fn path_refused(
-        &mut self,
-        index: PeerIndex,
-        endpoint: Endpoint,
-        datagram: usize,
-        now: Instant,
-    ) {
-        let around = HEADER_LEN + TAG_LEN + usize::from(SHIM);
-        let Ok(size) = u16::try_from(datagram.saturating_sub(around)) else {
-            return;
-        };
-        let peer = self.peers.get_mut(&index);
-        let Some(path) = peer.and_then(|peer| peer.paths.get_mut(endpoint)) else {
-            return;
-        };
-        let step = path.pmtu.refused(size, now);
-        self.settle(index, now);
-        if let Some(step) = step {
-            self.take_step(index, endpoint, step, now);
-        }
-    }
-
-    fn take_step(&mut self, index: PeerIndex, endpoint: Endpoint, step: Step, now: Instant) {
-        match step {
-            Step::Probe(size) => {
-                // A small one beside it tells a path that is too narrow from one that is dead.
-                self.probe(index, Purpose::Liveness(endpoint), now);
-                self.probe(index, Purpose::Mtu(endpoint, size), now);
-            }
-            Step::TooSmall => {
-                let Some(peer) = self.peers.get(&index) else {
-                    return;
-                };
-                let event = Event::PathTooSmall {
-                    peer: peer.config.public_key,
-                    inner_mtu: peer.inner_mtu(),
-                };
-                self.outputs.push_back(Output::Event(event));
-            }
-        }
     }
 
     /// The way to `remote`: the socket with the longest route to it, else the first of its family.

@@ -23,8 +23,8 @@ pub const MAX_WAIT: Duration = Duration::from_millis(500);
 /// suspected after 30 ms or more, and its packets still need to come by another.
 const MIN_SPREAD: Duration = Duration::from_millis(50);
 /// Repairs waited for: at 1 % loss a single one leaves one packet in 10,000 missing, and that alone
-/// keeps a CUBIC flow of 50 ms round trip below 30 Mbit/s.
-const REPAIR_ROUNDS: u32 = 2;
+/// keeps a CUBIC flow of 50 ms round trip below 30 Mbit/s; the third makes up for lost reports.
+const REPAIR_ROUNDS: u32 = 3;
 /// A path counts as in use for this long after an arrival, unless it is said to be gone: a bursty flow
 /// pauses on the slow path, and the first packets that it carries again are not lost. The price is a
 /// longer wait for losses of the others that nobody repairs.

@@ -42,6 +42,15 @@ impl Path {
         self.role == PathRole::Bulk && (self.health == PathHealth::Healthy || self.last_resort)
     }
 
+    /// The round trip; by probes until something was sent.
+    pub(super) fn rtt(&self) -> Option<Duration> {
+        let probed = || match self.gauge.rtt_us.load(Relaxed) {
+            0 => None,
+            micros => Some(Duration::from_micros(micros.into())),
+        };
+        self.model.rtt().or_else(probed)
+    }
+
     /// Half a round trip without queue, nanoseconds, by probes until something was sent.
     pub(super) fn half_rtt(&self) -> i64 {
         let probed = || Duration::from_micros(self.gauge.rtt_us.load(Relaxed).into());
@@ -93,6 +102,8 @@ impl Bond {
             });
         }
         self.appoint_last_resort();
+        // The receive machine is as patient as the paths are long.
+        self.gauges_at = Instant::default();
     }
 
     /// Forgets a path; what it had in flight is repaired on the others.

@@ -16,6 +16,9 @@ use super::paths::Path;
 
 /// A packet that others overtook is waited for no longer than this before it is sent again.
 const LATENESS: Duration = Duration::from_millis(60);
+/// After a path died, its load and what was in flight on it wait for the others, which have to be found able
+/// to carry it: nothing is dropped for that.
+const EXCUSED: Duration = Duration::from_secs(2);
 /// Repairs waiting at once: a path's whole flight at 1 Gbit/s and 90 ms.
 const REPAIRS: usize = 8192;
 
@@ -120,7 +123,7 @@ impl Bond {
     }
 
     /// Sends again what is in flight on paths under suspicion, once there are others to carry it.
-    pub(super) fn reinject(&mut self) {
+    pub(super) fn reinject(&mut self, now: Instant) {
         for place in 0..self.paths.len() {
             let mut others = self.paths.iter().enumerate();
             let elsewhere = others.any(|(other, path)| other != place && path.may_carry());
@@ -129,6 +132,7 @@ impl Bond {
                 continue;
             };
             path.reinject = false;
+            self.bulk.excuse_until(now + EXCUSED);
             if self.scheduler.duplicates() {
                 continue;
             }

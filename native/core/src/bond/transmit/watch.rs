@@ -8,7 +8,7 @@ use crate::time::Instant;
 
 use super::super::model::Health;
 use super::Bond;
-use super::paths::FEEDBACK_COPIES;
+use super::paths::{FEEDBACK_COPIES, Path};
 
 /// How often gauges are written.
 const GAUGE_INTERVAL: Duration = Duration::from_millis(250);
@@ -48,7 +48,7 @@ impl Bond {
         if changed {
             self.appoint_last_resort();
         }
-        self.reinject();
+        self.reinject(now);
         if now - self.gauges_at >= GAUGE_INTERVAL {
             self.gauges_at = now;
             self.write_gauges();
@@ -69,7 +69,7 @@ impl Bond {
             .map(|path| path.model.rate())
             .sum();
         let used = self.paths.iter().filter(|path| path.may_carry());
-        let rtts = used.filter_map(|path| path.model.rtt());
+        let rtts = used.filter_map(Path::rtt);
         self.gauge
             .best_rtt_us
             .store(micros(rtts.clone().min()), Relaxed);
