@@ -6,7 +6,7 @@ use arrayvec::ArrayVec;
 
 use crate::bond::shim::SHIM_LEN;
 use crate::constants::limits;
-use crate::handoff::{Endpoint, PathId, PeerIndex, ToReceiver, ToSender};
+use crate::handoff::{Endpoint, PeerIndex, ToReceiver, ToSender};
 use crate::identity::PublicKey;
 use crate::time::{Instant, Now};
 use crate::wire::frame::{self, Frame, Plaintext};
@@ -295,30 +295,23 @@ impl Control {
                 reply,
             } => self.handle_announcement(index, arrival.from, number, addresses, reply, now),
             Frame::PathBind {
-                reply: true,
-                path,
-                token,
-                ..
-            } => {
-                if let Some(peer) = self.peers.get_mut(&index) {
-                    peer.paths.bound(PathId(path), token);
-                }
-                self.settle(index, now);
-            }
-            Frame::PathBind {
                 path,
                 token,
                 link,
                 metered,
-                ..
+                reply,
             } => {
-                let binding = Bound {
+                let bound = Bound {
                     path,
                     token,
                     link,
                     metered,
                 };
-                self.handle_bind(index, arrival.from, binding, now);
+                if reply {
+                    self.handle_bound(index, &bound, now);
+                } else {
+                    self.handle_bind(index, arrival.from, &bound, now);
+                }
             }
         }
     }

@@ -160,12 +160,20 @@ impl Control {
         }
     }
 
+    /// The peer knows the path by our number.
+    pub(super) fn handle_bound(&mut self, index: PeerIndex, told: &Bound, now: Instant) {
+        if let Some(peer) = self.peers.get_mut(&index) {
+            peer.paths.bound(PathId(told.path), told.token);
+        }
+        self.settle(index, now);
+    }
+
     /// The peer numbers the path that this came by.
     pub(super) fn handle_bind(
         &mut self,
         index: PeerIndex,
         from: Endpoint,
-        told: Bound,
+        told: &Bound,
         now: Instant,
     ) {
         if usize::from(told.path) >= limits::PATHS {

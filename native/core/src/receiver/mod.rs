@@ -198,32 +198,6 @@ impl Receiver {
             admitted.push((datagram, verdict));
         }
         let (peer, frames) = (key.info.peer, key.info.frames);
-        if seen.packets > 0 {
-            if !std::mem::replace(&mut key.confirmed, true) {
-                // Before any frame under this key, so that control can answer under it.
-                self.reports.push(FromReceiver::Confirmed { peer, index });
-            }
-            let mut bound = false;
-            if frames {
-                let bond = bond_of(&mut self.bonds, &self.budget, peer);
-                bond.count(now, key.advance(&seen), seen.packets);
-                bound = bond.note_arrival(from, seen.bytes);
-            }
-            let newest = key.note(&seen, now, &mut self.reports);
-            let address = address_of(&mut self.addresses, peer);
-            let source = match (bound, seen.data) {
-                (false, _) => Source::Unbound,
-                (true, true) => Source::PathWithData,
-                (true, false) => Source::PathWithoutData,
-            };
-            if newest && address.is_news(from, &source, now) {
-                self.reports.push(FromReceiver::Moved { peer, from });
-                if !frames && self.crossings.len() < REPORTS {
-                    let endpoint = from;
-                    self.crossings.push(Crossing::Roamed { peer, endpoint });
-                }
-            }
-        }
         let origin = Origin {
             peer,
             frames,
@@ -231,6 +205,15 @@ impl Receiver {
             from,
             now,
         };
+        if seen.packets > 0 {
+            if !std::mem::replace(&mut key.confirmed, true) {
+                // Before any frame under this key, so that control can answer under it.
+                self.reports.push(FromReceiver::Confirmed { peer, index });
+            }
+            let passed = key.advance(&seen);
+            let newest = key.note(&seen, now, &mut self.reports);
+            self.note_source(origin, &seen, passed, newest);
+        }
         let mut allowed = None;
         for (datagram, verdict) in admitted {
             let taken = match verdict {
@@ -239,6 +222,36 @@ impl Receiver {
             };
             if let Err(reason) = taken {
                 self.drops.count(reason);
+            }
+        }
+    }
+
+    /// Counts an authentic run to where it came from, and tells of an address that is news. It moved the
+    /// highest counter by `passed`, if it was the `newest`.
+    fn note_source(&mut self, origin: Origin, seen: &Seen, passed: u64, newest: bool) {
+        let Origin {
+            peer,
+            frames,
+            from,
+            now,
+            ..
+        } = origin;
+        let mut bound = false;
+        if frames {
+            let bond = bond_of(&mut self.bonds, &self.budget, peer);
+            bond.count(now, passed, seen.packets);
+            bound = bond.note_arrival(from, seen.bytes);
+        }
+        let source = match (bound, seen.data) {
+            (false, _) => Source::Unbound,
+            (true, true) => Source::PathWithData,
+            (true, false) => Source::PathWithoutData,
+        };
+        if newest && self.address(peer).is_news(from, &source, now) {
+            self.reports.push(FromReceiver::Moved { peer, from });
+            if !frames && self.crossings.len() < REPORTS {
+                let endpoint = from;
+                self.crossings.push(Crossing::Roamed { peer, endpoint });
             }
         }
     }

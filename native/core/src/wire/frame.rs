@@ -272,7 +272,7 @@ impl Frame {
                 metered,
                 reply,
             } => {
-                let flags = u8::from(reply) * FLAG_REPLY | u8::from(metered) * FLAG_METERED;
+                let flags = u8::from(reply) * FLAG_REPLY + u8::from(metered) * FLAG_METERED;
                 put_header(out, PATH_BIND, flags, 13);
                 out.push(path);
                 out.extend_from_slice(&token.to_le_bytes());
