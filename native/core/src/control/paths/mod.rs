@@ -2,9 +2,9 @@
 //!
 //! Pairs come from configured and announced addresses and from where authenticated packets arrive; at
 //! most [`limits::PATHS`]. One that answered a probe is a path: it gets a number, is bound at the other
-//! end, and is used in one of two roles, see [`roles`] and [`carrying`]. Everything here is pure: times come in, what
-//! is to be sent goes out as [`Action`]s, what is to be told the packet path as differences between
-//! what is wanted and what was published.
+//! end, and is used in one of two roles, see [`roles`] and [`carrying`]. Everything here is pure: times
+//! come in, what is to be sent goes out as [`Action`]s, what is to be told the packet path as
+//! differences between what is wanted and what was published.
 
 mod carrying;
 mod probing;
