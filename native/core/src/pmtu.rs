@@ -26,7 +26,7 @@ const STEP: u16 = 16;
 const ALIVE: Duration = Duration::from_secs(2);
 /// Bounds of a probe's time when traffic stalls. Below RFC 8899's one second, because the small probe
 /// beside it must have been answered within that time for the loss to count.
-const HASTE_MIN: Duration = Duration::from_millis(200);
+const HASTE_MIN: Duration = Duration::from_millis(500);
 /// Round trips that a probe gets when traffic stalls.
 const HASTE: u32 = 4;
 /// Stalls have other reasons too: a size that was confirmed out of turn is not again within this, which

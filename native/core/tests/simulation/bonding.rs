@@ -124,7 +124,7 @@ fn each_path_counts_what_came_by_it_and_no_packet_looks_like_a_move() {
 }
 
 #[test]
-fn one_of_two_paths_that_shrinks_in_silence_is_found_out_within_a_second_and_costs_nothing() {
+fn one_of_two_paths_that_shrinks_in_silence_is_found_out_within_two_seconds_and_costs_nothing() {
     let setup = Setup {
         inner_mtu: None,
         ..Setup::default()
@@ -144,7 +144,7 @@ fn one_of_two_paths_that_shrinks_in_silence_is_found_out_within_a_second_and_cos
     };
     while sizes(&grid) == [1400, 1400] {
         next = full_stream(&mut grid, next, Duration::from_micros(100), ms(10));
-        assert!(next - first < 10_000, "not within a second");
+        assert!(next - first < 20_000, "not within two seconds");
     }
     assert_eq!(sizes(&grid), [1400, 1280]);
     grid.pair.run_for(secs(1));

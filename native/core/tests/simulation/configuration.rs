@@ -120,7 +120,7 @@ fn a_removed_peer_is_neither_sent_to_nor_heard() {
     pair.a.command(Command::RemovePeer(key), now);
     assert_eq!(pair.a_sends(b"gone"), Handled::Dropped(DropReason::NoRoute));
     pair.b_sends(b"gone");
-    pair.run_for(secs(1));
+    pair.run_for(ms(400));
     assert!(pair.a.delivered.is_empty());
     assert_eq!(pair.a.dropped(DropReason::UnknownIndex), 1);
     assert_eq!(
