@@ -149,13 +149,13 @@ fn exchange(pair: &mut Pair, inner: usize, spacing: u64, count: usize) {
 }
 
 #[test]
-fn a_path_that_shrinks_in_silence_is_left_for_the_smallest_size_within_four_seconds() {
+fn a_path_that_shrinks_in_silence_is_left_for_the_smallest_size_within_six_seconds() {
     let mut pair = auto(20, None);
     pair.a_sends(b"first");
     exchange(&mut pair, 1400, 50, 40);
     assert_eq!(inner_mtu(&pair.a, &pair), 1400);
     pair.change(Change::MaxPacket(Some(1428)));
-    exchange(&mut pair, 1400, 50, 80);
+    exchange(&mut pair, 1400, 50, 120);
     assert!(inner_mtu(&pair.a, &pair) <= 1360);
     busy(&mut pair, 12);
     let found = inner_mtu(&pair.a, &pair);
