@@ -57,6 +57,8 @@ drop_reasons! {
     RateLimited => "inRateLimited",
     /// Inbound: no key has this receiver index.
     UnknownIndex => "inUnknownIndex",
+    /// Inbound: a handshake response or a cookie reply to nothing that we sent.
+    UnknownHandshake => "inUnknownHandshake",
     /// Inbound: the key is too old.
     KeyExpired => "inKeyExpired",
     /// Inbound: not authentic.

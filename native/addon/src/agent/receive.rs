@@ -117,8 +117,10 @@ impl ReceiveThread {
                 now = clock::now();
             }
         }
-        // Before the packets: the local stack may answer at once, and needs the key that they confirm.
+        // Before the packets: the local stack may answer at once, and needs the key that they confirm
+        // and the address that they came from.
         self.hand_over_reports();
+        self.hand_over_crossings();
         self.deliver(arena);
         backlog.note(bytes, taken, clock::now());
     }
@@ -129,6 +131,10 @@ impl ReceiveThread {
             self.receiver.handle_timeout(now);
             self.deliver(arena);
         }
+        self.hand_over_crossings();
+    }
+
+    fn hand_over_crossings(&mut self) {
         let mut any = false;
         for crossing in self.receiver.take_crossings() {
             // A full queue means that the other thread is behind: the next feedback says it again.

@@ -90,9 +90,8 @@ impl TransmitThread {
     }
 
     fn take_crossings(&mut self) {
-        let now = clock::now();
         while let Ok(crossing) = self.crossings.pop() {
-            self.sender.handle_crossing(crossing, now);
+            self.sender.handle_crossing(crossing, clock::now());
             if self.sender.is_full() {
                 self.flush();
             }
@@ -110,6 +109,8 @@ impl TransmitThread {
             let Some(len) = self.tun.read(room)? else {
                 return Ok(true);
             };
+            // The packet may answer what came from a new address: that is here before the packet is.
+            self.take_crossings();
             if let Some(read) = lane.take(len, now) {
                 self.send_packet(read, now);
                 if woken {

@@ -20,7 +20,7 @@ use std::sync::Arc;
 
 use arrayvec::ArrayVec;
 
-use crate::bond::receive::Inbound;
+use crate::bond::receive::{Binding, Inbound};
 use crate::bond::reorder::Budget;
 use crate::bond::shim::Shim;
 use crate::constants::{limits, protocol};
@@ -37,7 +37,7 @@ use crate::time::Instant;
 use crate::wire::datagram::{self, Datagram};
 
 use accept::{Accepted, Origin, accept, is_data, is_message, payload_of};
-use keys::{Address, Key, Seen, leading_run};
+use keys::{Address, Key, Seen, Source, leading_run};
 use rate::MessageRates;
 
 /// The receive machine. See the module's header.
@@ -114,7 +114,15 @@ impl Receiver {
                 path,
                 endpoint,
                 token,
-            } => self.bond(peer).bind(path, endpoint, token),
+                gauge,
+            } => {
+                let binding = Binding {
+                    endpoint,
+                    token,
+                    gauge,
+                };
+                self.bond(peer).bind(path, binding);
+            }
             ToReceiver::Restarted(peer) => self.bond(peer).restart(),
             ToReceiver::Endpoint { peer, endpoint } => {
                 self.address(peer).current = Some(endpoint);
@@ -203,14 +211,6 @@ impl Receiver {
             admitted.push((datagram, verdict));
         }
         let (peer, frames) = (key.info.peer, key.info.frames);
-        if seen.packets > 0 {
-            if !std::mem::replace(&mut key.confirmed, true) {
-                // Before any frame under this key, so that control can answer under it.
-                self.reports.push(FromReceiver::Confirmed { peer, index });
-            }
-            let address = address_of(&mut self.addresses, peer);
-            key.note(&seen, from, now, address, &mut self.reports);
-        }
         let origin = Origin {
             peer,
             frames,
@@ -218,6 +218,15 @@ impl Receiver {
             from,
             now,
         };
+        if seen.packets > 0 {
+            if !std::mem::replace(&mut key.confirmed, true) {
+                // Before any frame under this key, so that control can answer under it.
+                self.reports.push(FromReceiver::Confirmed { peer, index });
+            }
+            let passed = key.advance(&seen);
+            let newest = key.note(&seen, now, &mut self.reports);
+            self.note_source(origin, &seen, passed, newest);
+        }
         let mut allowed = None;
         let before = self.packets.len();
         for (datagram, verdict) in admitted {
@@ -247,6 +256,36 @@ impl Receiver {
         if !arena.get_mut(packet).is_some_and(ecn::mark) {
             self.packets.remove(n);
             self.drops.count(DropReason::BacklogDelay);
+        }
+    }
+
+    /// Counts an authentic run to where it came from, and tells of an address that is news. It moved the
+    /// highest counter by `passed`, if it was the `newest`.
+    fn note_source(&mut self, origin: Origin, seen: &Seen, passed: u64, newest: bool) {
+        let Origin {
+            peer,
+            frames,
+            from,
+            now,
+            ..
+        } = origin;
+        let mut bound = false;
+        if frames {
+            let bond = bond_of(&mut self.bonds, &self.budget, peer);
+            bond.count(now, passed, seen.packets);
+            bound = bond.note_arrival(from, seen.bytes);
+        }
+        let source = match (bound, seen.data) {
+            (false, _) => Source::Unbound,
+            (true, true) => Source::PathWithData,
+            (true, false) => Source::PathWithoutData,
+        };
+        if newest && self.address(peer).is_news(from, &source, now) {
+            self.reports.push(FromReceiver::Moved { peer, from });
+            if !frames && self.crossings.len() < REPORTS {
+                let endpoint = from;
+                self.crossings.push(Crossing::Roamed { peer, endpoint });
+            }
         }
     }
 
@@ -301,7 +340,10 @@ impl Receiver {
                     DropReason::ControlQueueFull,
                 );
             }
-            Accepted::Feedback(_) | Accepted::Keepalive => {}
+            Accepted::Loss(report) if self.crossings.len() < REPORTS => {
+                self.crossings.push(Crossing::Loss { peer, report });
+            }
+            Accepted::Feedback(_) | Accepted::Loss(_) | Accepted::Keepalive => {}
         }
         Ok(())
     }
@@ -389,8 +431,9 @@ impl Receiver {
         for (peer, bond) in &mut self.bonds {
             let released = &mut self.released;
             bond.expire(now, &mut |packet: &[u8]| released.push(packet));
-            if let Some((frame, everywhere)) = bond.feedback(now) {
-                let peer = *peer;
+            let peer = *peer;
+            let loss = bond.loss_report(now).map(|frame| (frame, false));
+            for (frame, everywhere) in bond.feedback(now).into_iter().chain(loss) {
                 self.crossings.push(Crossing::Report {
                     peer,
                     frame,

@@ -17,6 +17,7 @@ use arrayvec::ArrayVec;
 
 use crate::activity::Activity;
 use crate::aead::{HEADER_LEN, TAG_LEN};
+use crate::bond::ring::RingMemory;
 use crate::bond::schedule::Policy;
 use crate::bond::transmit::Bond;
 use crate::constants::{limits, mtu, protocol};
@@ -117,6 +118,8 @@ pub struct Sender {
     policy: Policy,
     /// Whether the next bulk packet is to be marked or dropped.
     shed: bool,
+    /// What all bonds keep for repairs.
+    ring_memory: RingMemory,
 }
 
 impl Sender {
@@ -132,6 +135,7 @@ impl Sender {
             drops,
             policy,
             shed: false,
+            ring_memory: RingMemory::default(),
         }
     }
 
@@ -219,7 +223,7 @@ impl Sender {
         let drops = Arc::clone(&self.drops);
         let peer = peer_mut(&mut self.peers, index).ok_or(DropReason::NoRoute)?;
         if let Some(bond) = peer.bond.as_mut()
-            && bond.is_active(now)
+            && bond.is_active(now, packet.len())
         {
             for n in 0..segmenter.count() {
                 let len = segmenter.len_of(n);

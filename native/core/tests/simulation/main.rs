@@ -16,6 +16,7 @@ mod pair;
 mod configuration;
 mod cookie;
 mod corpus_writer;
+mod failover;
 mod hello;
 mod hostile;
 mod loss;
