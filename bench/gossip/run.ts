@@ -6,7 +6,7 @@ import { mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 
 import { roundMs } from '#src/gossip/spread.js'
-import { projectRoot } from '../project.js'
+import { projectRoot } from '#src/cli/demo/project.js'
 import { card, MARGIN, round, text } from '../svg.js'
 import { others, roundsOf } from './epidemic.js'
 import { Network } from './network.js'
@@ -65,9 +65,11 @@ export function measure(nodes: number, seed: number): SizeResult {
 }
 
 function table(results: readonly SizeResult[], seed: number): string {
-  const lines = ['| Nodes | Whalescale: rounds (s), B/s |', '|---|---|']
-  lines[0] += others.map(({ name }) => ` ${name}: rounds (s), B/s |`).join('')
-  lines[1] += others.map(() => '---|').join('')
+  const columns = ['Whalescale', ...others.map(({ name }) => name)]
+  const lines = [
+    `| Nodes | ${columns.map((name) => `${name}: rounds (s), B/s`).join(' | ')} |`,
+    `|---${columns.map(() => '|---').join('')}|`,
+  ]
   for (const result of results) {
     const own = `${round(result.rounds)} (${round(result.milliseconds / 1_000)}), ${Math.round(result.meanBytesPerSecond)}`
     const rest = others.map((other) => {

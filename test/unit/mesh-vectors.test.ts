@@ -2,7 +2,7 @@ import { createPrivateKey, sign } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
-import { projectRoot } from '../../bench/project.js'
+import { projectRoot } from '#src/cli/demo/project.js'
 import {
   encodeAck,
   encodeDigest,

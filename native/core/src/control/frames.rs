@@ -6,11 +6,12 @@ use arrayvec::ArrayVec;
 
 use crate::bond::shim::SHIM_LEN;
 use crate::constants::limits;
-use crate::handoff::{Endpoint, PathId, PeerIndex, ToReceiver, ToSender};
+use crate::handoff::{Endpoint, PeerIndex, ToReceiver, ToSender};
 use crate::identity::PublicKey;
 use crate::time::{Instant, Now};
 use crate::wire::frame::{self, Frame, Plaintext};
 
+use super::links::Bound;
 use super::peer::Peer;
 use super::repeat::Repeat;
 use super::{CommandError, Control, Event, Output};
@@ -277,30 +278,40 @@ impl Control {
                 };
                 self.send_frame(index, Some(arrival.from), &reply);
                 self.heard_from(index, arrival.from, now);
+                self.ask_for_address(index, now);
             }
-            Frame::PathProbeReply { token, .. } => {
-                self.handle_probe_reply(index, arrival.from, token, now)
+            Frame::PathProbeReply {
+                token, observed, ..
+            } => {
+                let known = self.handle_probe_reply(index, arrival.from, token, now);
+                if let Some(observed) = observed.filter(|_| known) {
+                    self.observed(index, arrival.from, observed);
+                }
             }
+            Frame::Message { kind, body } => self.handle_message(index, arrival.from, kind, body),
             Frame::PathAnnounce {
                 number,
                 addresses,
                 reply,
             } => self.handle_announcement(index, arrival.from, number, addresses, reply, now),
             Frame::PathBind {
-                reply: true,
                 path,
                 token,
-                ..
+                link,
+                metered,
+                reply,
             } => {
-                if let Some(peer) = self.peers.get_mut(&index) {
-                    peer.paths.bound(PathId(path), token);
+                let bound = Bound {
+                    path,
+                    token,
+                    link,
+                    metered,
+                };
+                if reply {
+                    self.handle_bound(index, &bound, now);
+                } else {
+                    self.handle_bind(index, arrival.from, &bound, now);
                 }
-                self.settle(index, now);
-            }
-            Frame::PathBind {
-                path, token, link, ..
-            } => {
-                self.handle_bind(index, arrival.from, path, token, link, now);
             }
         }
     }
@@ -342,15 +353,22 @@ impl Control {
         }
     }
 
-    fn handle_probe_reply(&mut self, index: PeerIndex, from: Endpoint, token: u64, now: Instant) {
+    /// Whether it answered a probe of ours.
+    fn handle_probe_reply(
+        &mut self,
+        index: PeerIndex,
+        from: Endpoint,
+        token: u64,
+        now: Instant,
+    ) -> bool {
         if self.path_answered(index, from, token, now) {
-            return;
+            return true;
         }
         let Some(peer) = self.peers.get_mut(&index) else {
-            return;
+            return false;
         };
         let Some(probe) = peer.probes.take(token) else {
-            return;
+            return false;
         };
         let rtt = now - probe.sent;
         match probe.purpose {
@@ -364,6 +382,7 @@ impl Control {
             Purpose::Liveness(endpoint) if endpoint == from => peer.note_rtt(from, rtt),
             Purpose::Mtu(..) | Purpose::Liveness(_) => {}
         }
+        true
     }
 
     fn finish_ping(&mut self, index: PeerIndex, token: u32, from: Endpoint, rtt: Duration) {

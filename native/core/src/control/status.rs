@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use crate::handoff::{BondGauge, PathGauge, PathHealth};
-use crate::identity::PublicKey;
+use crate::identity::{NodeId, PublicKey};
 use crate::time::Instant;
 
 use super::paths::Path;
@@ -75,6 +75,8 @@ pub struct PathStatus {
     pub weight: Option<f64>,
     /// The largest inner packet it carries.
     pub inner_mtu: u16,
+    /// Whether traffic on it costs money at either end.
+    pub metered: bool,
 }
 
 /// What bonding did for a peer: packets since it is known.
@@ -109,6 +111,8 @@ impl From<&BondGauge> for BondStatus {
 pub struct PeerStatus {
     /// Its X25519 key.
     pub public_key: PublicKey,
+    /// Its node id, whose overlay address it may use without that being configured.
+    pub node_id: Option<NodeId>,
     /// How it stands.
     pub state: PeerState,
     /// Time since the current session began.
@@ -139,6 +143,7 @@ impl Control {
     pub fn status(&self, now: Instant) -> Vec<PeerStatus> {
         let statuses = self.peers.values().map(|peer| PeerStatus {
             public_key: peer.config.public_key,
+            node_id: peer.config.node_id,
             state: peer.state,
             session_age: peer.current.as_ref().map(|keypair| now - keypair.created),
             handshake_took: peer.handshake_took,
@@ -197,7 +202,8 @@ impl Control {
             capacity: Some(gauge.capacity.load(Relaxed)).filter(|rate| *rate > 0),
             queue: beyond_one(&gauge.queue_us).map(|us| Duration::from_micros(us.into())),
             sent_bytes: gauge.sent_bytes.load(Relaxed),
-            received_bytes: None,
+            received_bytes: Some(gauge.received_bytes.load(Relaxed)).filter(|bytes| *bytes > 0),
+            metered: path.is_metered(),
             weight: weight(gauge),
             inner_mtu: path.pmtu.current(),
         }

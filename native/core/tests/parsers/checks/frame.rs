@@ -66,9 +66,14 @@ fn twin(bytes: &[u8]) -> Option<Plaintext<'_>> {
             path: bytes[4],
             token: little(bytes, 5, 8),
             link: little(bytes, 13, 4) as u32,
+            metered: bytes[1] & 2 != 0,
             reply: flag,
         },
-        1..=3 | 8 | 9 => return None,
+        0x10..=0x3f if length <= 1120 => Frame::Message {
+            kind: *first,
+            body: bytes[4..4 + length].to_vec(),
+        },
+        1..=3 | 8 | 9 | 0x10..=0x3f => return None,
         unknown => return Some(Plaintext::Unknown(*unknown)),
     };
     Some(Plaintext::Frame(frame))
