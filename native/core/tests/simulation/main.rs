@@ -10,12 +10,15 @@
 
 mod bonding;
 mod cipher;
+mod inner_tcp;
 mod node;
 mod pair;
+mod uplinks;
 
 mod configuration;
 mod cookie;
 mod corpus_writer;
+mod goodput;
 mod hello;
 mod hostile;
 mod loss;
