@@ -35,6 +35,8 @@ const EXPRESS: usize = 256;
 const DUPLICATES: f64 = 0.03;
 /// The duplicates that may be saved up: 16 full packets.
 const DUPLICATES_SAVED: f64 = 24_000.0;
+/// How often a suspected path is given a packet, while there are any.
+const SUSPECT_PROBE: Duration = Duration::from_millis(50);
 /// The last of several paths stays bonded for this long, so that a flapping one does not flap the mode.
 const LINGER: Duration = Duration::from_secs(10);
 
@@ -140,12 +142,7 @@ impl Bond {
             let backlogged = !self.bulk.is_empty();
             self.send(place, packet, backlogged, sealer, now, drops, &mut emit);
         }
-        let rtt = self
-            .paths
-            .iter()
-            .filter_map(|path| path.model.rtt())
-            .max()
-            .unwrap_or_default();
+        self.probe_suspects(sealer, now, drops, &mut emit);
         while let Some(len) = self.bulk.first_len() {
             let bytes = wire_len(len);
             let candidates = self.candidates(now, bytes);
@@ -155,12 +152,9 @@ impl Bond {
             };
             let spread = self.scheduler.spread(&candidates);
             let spread = Duration::from_nanos(spread.unsigned_abs());
-            let pool = &mut self.pool;
-            let packet = self.bulk.pop(now, choice.ahead, (spread, rtt), |dropped| {
-                drops.count(DropReason::QueueDelay);
-                recycle(pool, dropped.bytes);
-            });
-            let Some(packet) = packet else { break };
+            let Some(packet) = self.next_bulk(now, choice.ahead, spread, drops) else {
+                break;
+            };
             let backlogged = self.bulk.bytes() > choice.ahead;
             self.start_gently(choice.place);
             self.send(
@@ -172,6 +166,44 @@ impl Bond {
                 drops,
                 &mut emit,
             );
+        }
+    }
+
+    /// The bulk packet behind `ahead` bytes of others.
+    fn next_bulk(
+        &mut self,
+        now: Instant,
+        ahead: usize,
+        spread: Duration,
+        drops: &DropCounters,
+    ) -> Option<Packet> {
+        let rtts = self.paths.iter().filter_map(|path| path.model.rtt());
+        let rtt = rtts.max().unwrap_or_default();
+        let pool = &mut self.pool;
+        self.bulk.pop(now, ahead, (spread, rtt), |dropped| {
+            drops.count(DropReason::QueueDelay);
+            recycle(pool, dropped.bytes);
+        })
+    }
+
+    /// A path whose last packets were lost tells nothing, and seems dead: the next packet goes on it as
+    /// well as on another one, and what is reported then settles it.
+    fn probe_suspects(
+        &mut self,
+        sealer: &mut Sealer<'_>,
+        now: Instant,
+        drops: &DropCounters,
+        emit: &mut impl FnMut(Transmit<'_>) -> Result<(), SendError>,
+    ) {
+        let is_due = |path: &Path| path.is_suspect() && now - path.probed_at >= SUSPECT_PROBE;
+        while let Some(place) = self.paths.iter().position(is_due) {
+            let Some(packet) = self.next_bulk(now, 0, Duration::ZERO, drops) else {
+                return;
+            };
+            if let Some(path) = self.paths.get_mut(place) {
+                path.probed_at = now;
+            }
+            self.send(place, packet, false, sealer, now, drops, emit);
         }
     }
 
@@ -270,17 +302,18 @@ impl Bond {
         path.gauge
             .sent_bytes
             .fetch_add(packet.bytes.len() as u64, Relaxed);
-        let origin = path.id;
+        let (origin, suspect) = (path.id, path.is_suspect());
         if transmit(self.peer, path.endpoint, &packet.bytes, emit).is_err() {
             drops.count(DropReason::SendFailed);
         }
         let everywhere = self.scheduler.duplicates();
         let bytes = packet.bytes.len() as f64;
         self.duplicates_left = (self.duplicates_left + bytes * DUPLICATES).min(DUPLICATES_SAVED);
-        if everywhere || (express && self.duplicates_left >= bytes && self.paths.len() > 1) {
-            if !everywhere {
-                self.duplicates_left -= bytes;
-            }
+        let affordable = express && self.duplicates_left >= bytes && self.paths.len() > 1;
+        if affordable && !everywhere {
+            self.duplicates_left -= bytes;
+        }
+        if everywhere || suspect || affordable {
             self.duplicate(origin, &packet, everywhere, now, emit);
         }
         let pool = &mut self.pool;

@@ -26,12 +26,18 @@ pub(super) struct Path {
     pub(super) ring: Ring,
     pub(super) next_sequence: u64,
     pub(super) health: PathHealth,
+    /// When a packet last went on it while it was suspected.
+    pub(super) probed_at: Instant,
     pub(super) gauge: Arc<PathGauge>,
 }
 
 impl Path {
     pub(super) fn may_carry(&self) -> bool {
         self.role == PathRole::Bulk && self.health == PathHealth::Healthy
+    }
+
+    pub(super) fn is_suspect(&self) -> bool {
+        self.role == PathRole::Bulk && self.health == PathHealth::Degraded
     }
 
     /// Half a round trip without queue, nanoseconds, by probes until something was sent.
@@ -74,6 +80,7 @@ impl Bond {
                 ring: Ring::default(),
                 next_sequence: 0,
                 health,
+                probed_at: Instant::default(),
                 gauge,
             });
         }
