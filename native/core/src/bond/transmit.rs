@@ -4,6 +4,7 @@
 //! order: what is missing at the other end, the latency class, then bulk. Bucket sequences are given
 //! as packets leave. [`Bond::feedback`] and [`Bond::watch`] learn what arrived and which path is silent.
 
+mod bulk;
 mod datagram;
 mod paths;
 mod repairs;
@@ -22,12 +23,12 @@ use crate::time::Instant;
 
 use super::classify::Classifier;
 use super::queue::{Packet, Queue};
-use super::schedule::{Candidate, Policy, Scheduler};
+use super::schedule::{Policy, Scheduler};
 use super::shim::{SHIM_LEN, Shim};
 
 pub(crate) use datagram::Sealer;
 use datagram::{on_link, recycle, seal, transmit, wire_len};
-use paths::{PATHS, Path};
+use paths::Path;
 
 /// Packets of the latency class that wait: more than these are no longer sparse.
 const EXPRESS: usize = 256;
@@ -35,8 +36,6 @@ const EXPRESS: usize = 256;
 const DUPLICATES: f64 = 0.03;
 /// The duplicates that may be saved up: 16 full packets.
 const DUPLICATES_SAVED: f64 = 24_000.0;
-/// How often a suspected path is given a packet, while there are any.
-const SUSPECT_PROBE: Duration = Duration::from_millis(50);
 /// The last of several paths stays bonded for this long, so that a flapping one does not flap the mode.
 const LINGER: Duration = Duration::from_secs(10);
 
@@ -143,107 +142,7 @@ impl Bond {
             self.send(place, packet, backlogged, sealer, now, drops, &mut emit);
         }
         self.probe_suspects(sealer, now, drops, &mut emit);
-        while let Some(len) = self.bulk.first_len() {
-            let bytes = wire_len(len);
-            let candidates = self.candidates(now, bytes);
-            let queued = self.bulk.bytes();
-            let Some(choice) = self.scheduler.choose(bytes, queued, &candidates) else {
-                break;
-            };
-            let spread = self.scheduler.spread(&candidates);
-            let spread = Duration::from_nanos(spread.unsigned_abs());
-            let Some(packet) = self.next_bulk(now, choice.ahead, spread, drops) else {
-                break;
-            };
-            let backlogged = self.bulk.bytes() > choice.ahead;
-            self.start_gently(choice.place);
-            self.send(
-                choice.place,
-                packet,
-                backlogged,
-                sealer,
-                now,
-                drops,
-                &mut emit,
-            );
-        }
-    }
-
-    /// The bulk packet behind `ahead` bytes of others.
-    fn next_bulk(
-        &mut self,
-        now: Instant,
-        ahead: usize,
-        spread: Duration,
-        drops: &DropCounters,
-    ) -> Option<Packet> {
-        let rtts = self.paths.iter().filter_map(|path| path.model.rtt());
-        let rtt = rtts.max().unwrap_or_default();
-        let pool = &mut self.pool;
-        self.bulk.pop(now, ahead, (spread, rtt), |dropped| {
-            drops.count(DropReason::QueueDelay);
-            recycle(pool, dropped.bytes);
-        })
-    }
-
-    /// A path whose last packets were lost tells nothing, and seems dead: the next packet goes on it as
-    /// well as on another one, and what is reported then settles it.
-    fn probe_suspects(
-        &mut self,
-        sealer: &mut Sealer<'_>,
-        now: Instant,
-        drops: &DropCounters,
-        emit: &mut impl FnMut(Transmit<'_>) -> Result<(), SendError>,
-    ) {
-        let is_due = |path: &Path| path.is_suspect() && now - path.probed_at >= SUSPECT_PROBE;
-        while let Some(place) = self.paths.iter().position(is_due) {
-            let Some(packet) = self.next_bulk(now, 0, Duration::ZERO, drops) else {
-                return;
-            };
-            if let Some(path) = self.paths.get_mut(place) {
-                path.probed_at = now;
-            }
-            self.send(place, packet, false, sealer, now, drops, emit);
-        }
-    }
-
-    /// A path beside one that is measured need not start at full speed.
-    fn start_gently(&mut self, place: usize) {
-        let mut others = self.paths.iter().enumerate();
-        if others.any(|(other, path)| other != place && path.model.capacity().is_some())
-            && let Some(path) = self.paths.get_mut(place)
-        {
-            path.model.start_gently();
-        }
-    }
-
-    fn candidates(&self, now: Instant, bytes: usize) -> arrayvec::ArrayVec<Candidate, PATHS> {
-        let measured = |path: &Path| path.model.arrival_after(now, bytes);
-        let usable = self.paths.iter().enumerate();
-        let usable = usable.filter(|(_, path)| path.may_carry());
-        // Of what is not measured yet, probing knows the round trip.
-        let reference = usable.clone().find_map(|(_, path)| {
-            let arrival = path
-                .model
-                .base_delay()
-                .filter(|_| measured(path).is_some())?;
-            Some(arrival.saturating_sub(path.half_rtt()))
-        });
-        usable
-            .map(|(place, path)| {
-                let probed = reference.unwrap_or(0).saturating_add(path.half_rtt());
-                Candidate {
-                    place,
-                    ready: path.model.can_send(now),
-                    open: path.model.has_room(),
-                    arrival: measured(path).unwrap_or(probed),
-                    rate: path.model.rate(),
-                    link: path.model.link(),
-                    proven: path.model.is_proven(now),
-                    rtt: path.model.rtt(),
-                }
-            })
-            .collect()
+        self.send_bulk(sealer, now, drops, &mut emit);
     }
 
     /// The path on which a packet sent now arrives first, its pacing aside; not `but`, if there is another.

@@ -106,7 +106,13 @@ impl InnerTcp {
             links.pair.run_for(STEP);
             let bin = first + ((links.pair.nanos - start - 1) / 100_000_000) as usize;
             self.arrived.resize(self.arrived.len().max(bin + 1), 0);
-            let arrived: Vec<u32> = links.pair.b.delivered.iter().filter_map(number).collect();
+            let arrived: Vec<u32> = links
+                .pair
+                .b
+                .delivered
+                .iter()
+                .filter_map(|packet| number(packet))
+                .collect();
             links.pair.b.forget();
             links.pair.b.sent.clear();
             for pair in arrived.chunks(2) {
@@ -250,7 +256,7 @@ impl InnerTcp {
     }
 }
 
-fn number(packet: &Vec<u8>) -> Option<u32> {
+fn number(packet: &[u8]) -> Option<u32> {
     let bytes = payload(packet).first_chunk()?;
     Some(u32::from_be_bytes(*bytes))
 }
