@@ -39,6 +39,8 @@ pub(crate) struct Queue {
     above_since: Option<Instant>,
     next_drop: Option<Instant>,
     count: u32,
+    /// Delay until then has another reason than too high a load.
+    excused_until: Option<Instant>,
 }
 
 impl Queue {
@@ -76,6 +78,11 @@ impl Queue {
     /// The sequence that the next packet gets that has none.
     pub(crate) fn next_sequence(&self) -> u64 {
         self.next_sequence
+    }
+
+    /// What waits until then does so because a path died: that is no standing queue.
+    pub(crate) fn excuse_until(&mut self, at: Instant) {
+        self.excused_until = Some(at);
     }
 
     /// The other end counts from the beginning.
@@ -129,7 +136,8 @@ impl Queue {
 
     /// Whether the delay has been above the target for so long that a packet is to be dropped.
     fn is_drop_due(&mut self, now: Instant, interval: Duration, target: Duration) -> bool {
-        if self.delay(now) < target || self.packets.len() < 2 {
+        let excused = self.excused_until.is_some_and(|until| now < until);
+        if excused || self.delay(now) < target || self.packets.len() < 2 {
             self.above_since = None;
             self.next_drop = None;
             return false;

@@ -21,8 +21,10 @@ use crate::handoff::{BondGauge, PathId, PeerIndex};
 use crate::sender::{SendError, Transmit, padded};
 use crate::time::Instant;
 
+use super::bare::Switch;
 use super::classify::Classifier;
 use super::queue::{Packet, Queue};
+use super::ring::RingMemory;
 use super::schedule::{Policy, Scheduler};
 use super::shim::{SHIM_LEN, Shim};
 
@@ -38,6 +40,8 @@ const DUPLICATES: f64 = 0.03;
 const DUPLICATES_SAVED: f64 = 24_000.0;
 /// The last of several paths stays bonded for this long, so that a flapping one does not flap the mode.
 const LINGER: Duration = Duration::from_secs(10);
+/// What waits when bonding ends may leave bonded for this long.
+const DRAIN: Duration = Duration::from_secs(1);
 
 /// The sending half. See the module's header.
 pub(crate) struct Bond {
@@ -53,14 +57,24 @@ pub(crate) struct Bond {
     pool: Vec<Vec<u8>>,
     duplicates_left: f64,
     last_several: Option<Instant>,
+    /// When bonding was last of use.
+    wanted_at: Option<Instant>,
+    /// Whether the loss of a single path asks for repair.
+    pub(crate) lossy: Switch,
     last_feedback: Option<u32>,
     gauges_at: Instant,
     wake_at: Option<Instant>,
     gauge: Arc<BondGauge>,
+    memory: RingMemory,
 }
 
 impl Bond {
-    pub(crate) fn new(peer: PeerIndex, policy: Policy, gauge: Arc<BondGauge>) -> Self {
+    pub(crate) fn new(
+        peer: PeerIndex,
+        policy: Policy,
+        gauge: Arc<BondGauge>,
+        memory: RingMemory,
+    ) -> Self {
         Self {
             peer,
             paths: Vec::new(),
@@ -73,20 +87,30 @@ impl Bond {
             pool: Vec::new(),
             duplicates_left: 0.0,
             last_several: None,
+            wanted_at: None,
+            lossy: Switch::default(),
             last_feedback: None,
             gauges_at: Instant::default(),
             wake_at: None,
             gauge,
+            memory,
         }
     }
 
-    /// Whether packets to this peer are to be bonded.
-    pub(crate) fn is_active(&mut self, now: Instant) -> bool {
+    /// Whether packets of so many bytes to this peer are to be bonded.
+    pub(crate) fn is_active(&mut self, now: Instant, bytes: usize) -> bool {
         let usable = self.paths.iter().filter(|path| path.may_carry()).count();
         if usable >= 2 {
             self.last_several = Some(now);
         }
-        usable >= 1 && self.last_several.is_some_and(|at| now - at < LINGER)
+        let several = self.last_several.is_some_and(|at| now - at < LINGER);
+        let wanted = several || self.lossy.wants(now, bytes);
+        if wanted {
+            self.wanted_at = Some(now);
+        }
+        // What goes bare would overtake what waits.
+        let waiting = !self.bulk.is_empty() && self.wanted_at.is_some_and(|at| now - at < DRAIN);
+        usable >= 1 && (wanted || waiting)
     }
 
     /// Takes an inner packet of `len` bytes, which `write` puts in place.
@@ -192,6 +216,7 @@ impl Bond {
         }
         let sequence = path.next_sequence;
         path.next_sequence += 1;
+        self.lossy.sent();
         path.model.sent(
             now,
             sequence,

@@ -94,6 +94,8 @@ impl Bond {
         let measured = |path: &Path| path.model.arrival_after(now, bytes);
         let usable = self.paths.iter().enumerate();
         let usable = usable.filter(|(_, path)| path.may_carry());
+        // What goes everywhere goes at once: no path's pacing may keep it from the others.
+        let unpaced = self.scheduler.duplicates();
         // Of what is not measured yet, probing knows the round trip.
         let reference = usable.clone().find_map(|(_, path)| {
             let arrival = path
@@ -107,8 +109,8 @@ impl Bond {
                 let probed = reference.unwrap_or(0).saturating_add(path.half_rtt());
                 Candidate {
                     place,
-                    ready: path.model.can_send(now),
-                    open: path.model.has_room(),
+                    ready: unpaced || path.model.can_send(now),
+                    open: unpaced || path.model.has_room(),
                     arrival: measured(path).unwrap_or(probed),
                     rate: path.model.rate(),
                     link: path.model.link(),

@@ -3,12 +3,12 @@
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
-use crate::handoff::{FromSender, PathHealth, PathId};
+use crate::handoff::{FromSender, PathHealth};
 use crate::time::Instant;
 
 use super::super::model::Health;
 use super::Bond;
-use super::paths::PATHS;
+use super::paths::{FEEDBACK_COPIES, Path};
 
 /// How often gauges are written.
 const GAUGE_INTERVAL: Duration = Duration::from_millis(250);
@@ -20,18 +20,24 @@ const SUSPECT_CHECK: Duration = Duration::from_millis(100);
 impl Bond {
     /// Looks for silent paths and writes the gauges; `report` hears of changes.
     pub(crate) fn watch(&mut self, now: Instant, mut report: impl FnMut(FromSender)) {
-        let mut suspects = arrayvec::ArrayVec::<PathId, PATHS>::new();
+        let mut changed = false;
         for path in &mut self.paths {
+            if path.ring.take_vanishing() {
+                report(FromSender::LargeLost {
+                    peer: self.peer,
+                    path: path.id,
+                });
+            }
             let health = match path.model.health(now) {
                 Health::Healthy => PathHealth::Healthy,
                 Health::Suspect => PathHealth::Degraded,
                 Health::Failed => PathHealth::Failed,
             };
             if health != path.health {
-                if health != PathHealth::Healthy && path.health == PathHealth::Healthy {
-                    suspects.push(path.id);
-                }
+                let suspected = health != PathHealth::Healthy;
+                path.reinject = suspected && (path.reinject || path.health == PathHealth::Healthy);
                 path.health = health;
+                changed = true;
                 report(FromSender::PathHealth {
                     peer: self.peer,
                     path: path.id,
@@ -39,9 +45,10 @@ impl Bond {
                 });
             }
         }
-        for id in suspects {
-            self.reinject(id);
+        if changed {
+            self.appoint_last_resort();
         }
+        self.reinject(now);
         if now - self.gauges_at >= GAUGE_INTERVAL {
             self.gauges_at = now;
             self.write_gauges();
@@ -62,11 +69,12 @@ impl Bond {
             .map(|path| path.model.rate())
             .sum();
         let used = self.paths.iter().filter(|path| path.may_carry());
-        let rtts = used.filter_map(|path| path.model.rtt());
+        let rtts = used.filter_map(Path::rtt);
         self.gauge
             .best_rtt_us
             .store(micros(rtts.clone().min()), Relaxed);
         self.gauge.slowest_rtt_us.store(micros(rtts.max()), Relaxed);
+        self.gauge.reverse_rate.store(self.known_rate(), Relaxed);
         for path in &self.paths {
             let gauge = &path.gauge;
             let share = if path.may_carry() {
@@ -92,6 +100,20 @@ impl Bond {
                 Relaxed,
             );
             gauge.weight.store((share * 1000.0) as u32 + 1, Relaxed);
+        }
+    }
+
+    /// What the paths that carry are known to end at, for each of the copies that feedback goes in; 0 while
+    /// one of them may carry more than was tried.
+    fn known_rate(&self) -> u64 {
+        let used = || self.paths.iter().filter(|path| path.may_carry());
+        let limited = used().all(|path| path.model.is_limited());
+        let total: f64 = used().filter_map(|path| path.model.capacity()).sum();
+        let copies = used().count().clamp(1, FEEDBACK_COPIES);
+        if limited {
+            total as u64 / copies as u64
+        } else {
+            0
         }
     }
 
