@@ -7,15 +7,10 @@ use std::time::Duration;
 use super::drain::{Drain, Outcome};
 use super::observation::{Observation, Round};
 use super::rate::Sample;
+use super::start::{INITIAL_RATE, STARTUP, Start};
 use super::trial::Trial;
 use crate::time::Instant;
 
-/// Rate that a new path is presumed to carry until a queue shows. What it is given at once is bounded
-/// by its flight, and the ramp by the inner flow's own: to be slower than that would only be a queue
-/// of ours, at which a slow start ends too early (HyStart, RFC 9406).
-const PRESUMED_RATE: f64 = 12_500_000.0;
-/// Rate at the start where a queue contradicts that: 16 packets in 45 ms.
-const INITIAL_RATE: f64 = 500_000.0;
 /// No estimate is below 64 kbit/s, so that the path goes on being measured.
 const RATE_MIN: f64 = 8_000.0;
 /// No estimate is above 10 Gbit/s.
@@ -41,8 +36,7 @@ const SETTLE_MIN: f64 = 0.025;
 /// Queue by which a climb overshoots in its first round; and the bounds of its excess there.
 const OVERSHOOT: f64 = 0.010;
 const EXCESS_MIN: f64 = 0.02;
-/// The excess of a path that nothing is known of: twice what it delivered (BBR's startup).
-const STARTUP: f64 = 1.0;
+/// The most excess in a climb's first round.
 const EXCESS_FIRST: f64 = 0.25;
 /// Queue that ends a startup, beyond the target: a burst on a path just begun shows some, too.
 const STARTUP_SLACK: f64 = 0.004;
@@ -63,19 +57,10 @@ const HASTE_BURST: f64 = 0.1;
 const BEST_FADES: f64 = 5.0;
 /// How long a capacity found by loss alone holds before it is tried again.
 const CEILING_HOLDS: Duration = Duration::from_secs(3);
+/// How long a capacity counts as known that is not seen again.
+const PROOF_HOLDS: Duration = Duration::from_secs(10);
 /// A buffer so short holds no queue: a policer's.
 const POLICED: f64 = 0.002;
-
-/// What a new path's rate rests on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Start {
-    /// Neither queue nor loss was seen: what was delivered is only what was offered.
-    Presumed,
-    /// One of them contradicted that: twice what was delivered (BBR's startup).
-    Doubling,
-    /// A queue was seen.
-    Over,
-}
 
 /// The state of the law.
 #[derive(Debug)]
@@ -84,6 +69,8 @@ pub(super) struct Control {
     /// By how much the rate exceeds the capacity while looking for more; `None` while it holds a queue.
     climb: Option<f64>,
     start: Start,
+    /// When a queue last proved the capacity.
+    proven: Option<Instant>,
     loss: f64,
     rtt: f64,
     jitter: f64,
@@ -108,6 +95,7 @@ impl Control {
             capacity: None,
             climb: Some(STARTUP),
             start: Start::Presumed,
+            proven: None,
             loss: 0.0,
             rtt: 0.1,
             round: Round::default(),
@@ -131,11 +119,19 @@ impl Control {
     /// What the bottleneck carries: of what passes it, some is lost later. At the start, what it is
     /// presumed to carry.
     pub fn link(&self) -> f64 {
-        let link = self.capacity.unwrap_or(INITIAL_RATE) / (1.0 - self.made_up());
+        let measured = self.capacity.unwrap_or(INITIAL_RATE) / (1.0 - self.made_up());
+        self.start.link(measured)
+    }
+
+    /// Whether a queue has proven the capacity of late.
+    pub fn is_proven(&self, now: Instant) -> bool {
+        self.proven.is_some_and(|at| now - at < PROOF_HOLDS)
+    }
+
+    /// Other paths carry the load already: nothing is to be presumed of this one.
+    pub fn start_gently(&mut self) {
         if self.is_presumed() {
-            (link * (1.0 + STARTUP)).max(PRESUMED_RATE)
-        } else {
-            link
+            self.start = Start::Doubling;
         }
     }
 
@@ -183,8 +179,7 @@ impl Control {
     pub fn rate(&self, queue: f64) -> f64 {
         let link = self.link();
         let rate = match (self.climb, self.drain) {
-            _ if self.is_presumed() => link,
-            _ if self.start == Start::Doubling => (link * (1.0 + STARTUP)).max(INITIAL_RATE),
+            _ if self.start != Start::Over => link,
             (Some(excess), _) => link * (1.0 + excess),
             (None, drain) => {
                 let target = self.target();
@@ -207,6 +202,9 @@ impl Control {
         self.loss = seen.loss;
         self.ceiling = self.ceiling.filter(|(until, _)| seen.now < *until);
         let busy = seen.sample.is_some_and(|sample| self.learn(&sample, seen));
+        if busy && self.start == Start::Over {
+            self.proven = Some(seen.now);
+        }
         self.round.count(seen);
         if seen.highest >= self.tried_from {
             self.trial.count(seen);

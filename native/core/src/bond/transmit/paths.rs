@@ -30,6 +30,8 @@ pub(super) struct Path {
     pub(super) ring: Ring,
     pub(super) next_sequence: u64,
     pub(super) health: PathHealth,
+    /// When a packet last went on it while it was suspected.
+    pub(super) probed_at: Instant,
     /// It carries although it is under suspicion, as there is none beyond that.
     pub(super) last_resort: bool,
     /// What was in flight on it is to go out again, as soon as another path can take it.
@@ -49,6 +51,10 @@ impl Path {
             micros => Some(Duration::from_micros(micros.into())),
         };
         self.model.rtt().or_else(probed)
+    }
+
+    pub(super) fn is_suspect(&self) -> bool {
+        self.role == PathRole::Bulk && self.health == PathHealth::Degraded && !self.last_resort
     }
 
     /// Half a round trip without queue, nanoseconds, by probes until something was sent.
@@ -96,6 +102,7 @@ impl Bond {
                 ring: Ring::sharing(&self.memory),
                 next_sequence: 0,
                 health,
+                probed_at: Instant::default(),
                 last_resort: false,
                 reinject: false,
                 gauge,
