@@ -111,6 +111,9 @@ pub(super) fn command(command: Command, names: &mut Names) -> Result<control::Co
             peer: names.key(&id)?,
             token,
         }),
+        Command::Message { .. } | Command::Sign { .. } | Command::Connect { .. } => {
+            Err(error("EBUG", "not carried out yet"))
+        }
         Command::Sockets { .. } | Command::Link { .. } => {
             Err(error("EBUG", "not a command of the core"))
         }
