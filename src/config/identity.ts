@@ -31,7 +31,8 @@ export function encodeNodeId(key: Uint8Array): string {
   return pending > 0 ? text + alphabet.charAt((bits << (5 - pending)) & 31) : text
 }
 
-function decodeBase32(text: string): Uint8Array | undefined {
+/** The key that a node id spells, strong or not; undefined when it is no node id. */
+export function decodeNodeId(text: string): Uint8Array | undefined {
   if (text.length !== 52) return undefined
   const bytes = new Uint8Array(32)
   let bits = 0
@@ -65,7 +66,7 @@ function isStrongKey(key: Uint8Array): boolean {
 /** The X25519 image of a node id as a stock WireGuard peer configures it, or why it has none. */
 export function wireguardKeyOfNodeId(nodeId: string): { key: string } | { problem: KeyProblem } {
   if (/[A-Z]/.test(nodeId)) return { problem: 'is not in lower case' }
-  const key = decodeBase32(nodeId)
+  const key = decodeNodeId(nodeId)
   if (key === undefined) return { problem: 'is not 52 characters of base32 (a-z, 2-7)' }
   if (!isStrongKey(key)) return { problem: 'is not a valid Ed25519 key of prime order' }
   return { key: Buffer.from(ed25519.utils.toMontgomery(key)).toString('base64') }

@@ -41,7 +41,7 @@ export function readDatabase(database: Database): Content | { readonly problem: 
   let sequence: unknown = 0
   const peers: CachedPeer[] = []
   let entries = 0
-  for (const { key, value } of database.getRange()) {
+  for (const { key, value } of database.getRange() as Iterable<{ key: unknown; value: Buffer }>) {
     entries += 1
     const entry = decodeEntry(value)
     const peer = peerIn(entry)
