@@ -1,7 +1,7 @@
 /** Talks to a running agent; every command but `up` is a thin client of this. */
 import { request } from 'node:http'
 import { ExitCode, WhalescaleError, systemCode } from '../errors.js'
-import type { PathsView, PeersView, StatusView } from '../node/views.js'
+import type { CheckView, LkgView, PathsView, PeersView, StatusView } from '../node/views.js'
 import type { PingReply } from '../node/pings.js'
 import { readOnlySocket } from './socket.js'
 
@@ -92,6 +92,14 @@ export class Client {
 
   paths(): Promise<PathsView> {
     return this.#ask('/v1/paths') as Promise<PathsView>
+  }
+
+  lkg(): Promise<LkgView> {
+    return this.#ask('/v1/lkg') as Promise<LkgView>
+  }
+
+  check(target: string, via: string | null): Promise<CheckView> {
+    return this.#order('/v1/check', { target, via }) as Promise<CheckView>
   }
 
   ping(peer: string): Promise<PingReply> {

@@ -2,7 +2,7 @@
  * `whalescale up`: prepares, gives up root by re-executing itself, runs the agent in the foreground and
  * undoes everything at the end. Imports are few and late: the first ping should leave soon.
  */
-import type { ApiServer } from '../../api/server.js'
+import type { ApiServer, Reload } from '../../api/server.js'
 import type { Config } from '../../config/config.js'
 import { atKey } from '../../config/error.js'
 import { ExitCode, WhalescaleError, messageOf } from '../../errors.js'
@@ -51,7 +51,7 @@ async function run(prepared: Prepared): Promise<ExitCode> {
   const native = loadNative()
   const agent = startAgent(prepared, native, log)
   const stop = (): void => {
-    agent.stop()
+    void agent.shutdown()
   }
   process.once('SIGINT', stop)
   process.once('SIGTERM', stop)
@@ -61,10 +61,15 @@ async function run(prepared: Prepared): Promise<ExitCode> {
   })
   let server: ApiServer | undefined
   try {
-    server = await serveApi(agent, prepared.config)
+    const reload = reloadOf(agent)
+    server = await serveApi(agent, reload, prepared.config)
+    process.on('SIGHUP', () => {
+      void reloadFile(prepared.config.file, reload, log)
+    })
     const { interface: name } = prepared.config
     log.info({ interface: name, ...agent.identity }, 'the tunnel is up')
     await log.attach()
+    await agent.join()
     const code = await agent.ended
     log.info({}, 'the tunnel is down')
     return code
@@ -104,12 +109,25 @@ function closeQuietly(native: Native, log: LateLog): void {
   }
 }
 
-async function serveApi(agent: Agent, config: Config): Promise<ApiServer> {
+async function serveApi(agent: Agent, reload: Reload, config: Config): Promise<ApiServer> {
   const { serve } = await import('../../api/server.js')
-  const reload = async (content: string, file: string): Promise<void> => {
-    const { openSecrets, parseConfig } = await import('../../config/load.js')
-    const { config: wanted, toml } = parseConfig(content, file)
-    agent.reload(wanted, openSecrets(wanted, toml, 'preshared'))
-  }
   return serve(agent, reload, config.controlSocket)
+}
+
+function reloadOf(agent: Agent): Reload {
+  return async (content, file) => {
+    const { openSecrets, parseConfig } = await import('../../config/load.js')
+    const { config, toml } = parseConfig(content, file)
+    agent.reload(config, openSecrets(config, toml, 'preshared'))
+  }
+}
+
+/** What SIGHUP does: the agent itself reads the file that it was started with. */
+async function reloadFile(file: string, reload: Reload, log: LateLog): Promise<void> {
+  try {
+    const { readConfigText } = await import('../../config/load.js')
+    await reload(readConfigText(file), file)
+  } catch (error) {
+    log.error({ reason: messageOf(error) }, 'the configuration is not reloaded')
+  }
 }
