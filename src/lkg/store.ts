@@ -6,15 +6,14 @@
 import { execFile } from 'node:child_process'
 import { existsSync, renameSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { WhalescaleError, messageOf } from '../errors.js'
+import { lkgProbe } from '../programs.js'
 import type { Database } from './database.js'
 import { bounded, byUse, encodeEntry, keys, mostPeers, storeVersion } from './entry.js'
 import type { CachedPeer } from './entry.js'
 
 export type { CachedEndpoint, CachedPeer, EndpointSource } from './entry.js'
 
-const probe = fileURLToPath(new URL('./probe.js', import.meta.url))
 /** Reading a full cache takes milliseconds; a damaged one may never end. */
 const probeTimeoutMs = 10_000
 
@@ -63,7 +62,7 @@ function problemOf(file: string): Promise<string | undefined> {
   const copy = `${file}.probe`
   return new Promise((resolve) => {
     const options = { timeout: probeTimeoutMs, killSignal: 'SIGKILL' as const }
-    execFile(process.execPath, [probe, file, copy], options, (error, _, stderr) => {
+    execFile(process.execPath, [lkgProbe, file, copy], options, (error, _, stderr) => {
       for (const made of [copy, `${copy}-lock`]) rmSync(made, { force: true })
       if (error === null) resolve(undefined)
       else resolve(stderr === '' ? 'it is damaged' : stderr.slice(0, 200))
