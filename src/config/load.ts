@@ -98,11 +98,13 @@ export function parseConfig(text: string, file: string): { config: Config; toml:
     ])
   }
   const parsed = fileSchema.safeParse(toml.value)
-  const problems = parsed.success
-    ? problemsBetween(parsed.data)
-    : parsed.error.issues.flatMap((issue) => problemsOfIssue(issue, toml.value))
+  if (!parsed.success) {
+    const issues = parsed.error.issues.flatMap((issue) => problemsOfIssue(issue, toml.value))
+    throw new ConfigError(located(issues, toml, file))
+  }
+  const problems = problemsBetween(parsed.data)
   if (problems.length > 0) throw new ConfigError(located(problems, toml, file))
-  const config = configOf(fileSchema.parse(toml.value), file)
+  const config = configOf(parsed.data, file)
   if (Buffer.byteLength(config.controlSocket) > longestSocketPath) {
     const path = ['node', 'control_socket']
     const what = `${config.controlSocket} is too long for a socket`
