@@ -4,23 +4,15 @@
  */
 import type { ApiServer, Reload } from '../../api/server.js'
 import type { Config } from '../../config/config.js'
-import { atKey } from '../../config/error.js'
 import { ExitCode, WhalescaleError, messageOf } from '../../errors.js'
 import { loadNative } from '../../native.js'
-import type { Native } from '../../native.js'
-import { Agent } from '../../node/agent.js'
+import type { Agent } from '../../node/agent.js'
 import { holdsTooMuch, neededCapabilities, reexecuteWith } from '../../node/privileges.js'
-import type { Lookup } from '../../node/resolver.js'
-import { writeTimestamp } from '../../node/timestamp.js'
+import { reloadOf, startAgent } from '../agent.js'
 import { readHandover, writeHandover } from '../handover.js'
 import type { Prepared } from '../handover.js'
 import { lateLog } from '../log.js'
 import type { LateLog } from '../log.js'
-
-const lookup: Lookup = async (host) => {
-  const { lookup: resolve } = await import('node:dns/promises')
-  return (await resolve(host, { all: true })).map(({ address }) => address)
-}
 
 /** @param handover descriptor left by the image that had root, if there was one */
 export async function up(file: string, handover?: number): Promise<ExitCode> {
@@ -79,47 +71,9 @@ async function run(prepared: Prepared): Promise<ExitCode> {
   }
 }
 
-function startAgent({ config, lines, resources }: Prepared, native: Native, log: LateLog): Agent {
-  try {
-    return new Agent(config, resources, {
-      native,
-      log,
-      lookup,
-      storeTimestamp: (value) => {
-        writeTimestamp(config.stateDir, value)
-      },
-      now: () => performance.now(),
-    })
-  } catch (error) {
-    closeQuietly(native, log)
-    if (!(error instanceof WhalescaleError) || error.code !== 'EADDRINUSE') throw error
-    const what = new WhalescaleError(`UDP port ${config.listenPort} is in use`, {
-      code: 'PortBusy',
-      remedy: 'stop the program that uses it, or set another port (0 for any)',
-    })
-    throw atKey(what, { file: config.file, line: lines.listenPort, key: 'node.listen_port' })
-  }
-}
-
-function closeQuietly(native: Native, log: LateLog): void {
-  try {
-    native.close()
-  } catch (error) {
-    log.debug({ reason: messageOf(error) }, 'nothing was open')
-  }
-}
-
 async function serveApi(agent: Agent, reload: Reload, config: Config): Promise<ApiServer> {
   const { serve } = await import('../../api/server.js')
   return serve(agent, reload, config.controlSocket)
-}
-
-function reloadOf(agent: Agent): Reload {
-  return async (content, file) => {
-    const { openSecrets, parseConfig } = await import('../../config/load.js')
-    const { config, toml } = parseConfig(content, file)
-    agent.reload(config, openSecrets(config, toml, 'preshared'))
-  }
 }
 
 /** What SIGHUP does: the agent itself reads the file that it was started with. */
