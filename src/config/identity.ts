@@ -31,7 +31,7 @@ export function encodeNodeId(key: Uint8Array): string {
   return pending > 0 ? text + alphabet.charAt((bits << (5 - pending)) & 31) : text
 }
 
-/** The key that a node id spells, strong or not; undefined when it is no node id. */
+/** The 32 bytes of a text as `encodeNodeId` writes it, or undefined when it is none. */
 export function decodeNodeId(text: string): Uint8Array | undefined {
   if (text.length !== 52) return undefined
   const bytes = new Uint8Array(32)

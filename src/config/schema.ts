@@ -98,14 +98,28 @@ const name = text((value) =>
       },
 )
 
-/** As much as a signed record has room for, beside eight endpoints. */
-const mostMetadata = 8
+/** What a signed record has room for, when the name of the node is in it already. */
+const mostMetadata = 7
+const longestMetadata = 160
+
+function metadataLength(entries: Readonly<Record<string, string>>): number {
+  return Object.entries(entries).reduce(
+    (sum, [key, value]) => sum + Buffer.byteLength(key) + Buffer.byteLength(value),
+    0,
+  )
+}
+
 const metadata = z
   .record(z.string().check(z.regex(/^[\w.-]{1,32}$/)), z.string().check(z.maxLength(64)))
   .check(
-    z.refine((entries) => Object.keys(entries).length <= mostMetadata, {
-      message: `it has more than ${mostMetadata} entries`,
-    }),
+    z.refine(
+      (entries) =>
+        Object.keys(entries).length <= mostMetadata && metadataLength(entries) <= longestMetadata,
+      {
+        message: `it has more than ${mostMetadata} entries or ${longestMetadata} bytes`,
+        params: { remedy: 'leave some out' },
+      },
+    ),
   )
 
 const interfaceNames = z.array(interfaceName).check(z.maxLength(64))

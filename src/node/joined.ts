@@ -14,6 +14,7 @@ import type { Present } from './known-good.js'
 import type { Log } from './log.js'
 import { Membership, unreachable } from './membership.js'
 import type { MembershipSurroundings } from './membership.js'
+import { recordReader } from './mesh.js'
 import type { MeshView } from './mesh.js'
 import { reachableEndpoints } from './reachable.js'
 import { createVerifier } from './verify.js'
@@ -65,7 +66,7 @@ export class Joined {
       present: (ids) => this.#present(ids),
     })
     this.#membership = new Membership(
-      { nodeId: identity.nodeId, seed: randomInt(2 ** 32), verify: createVerifier() },
+      { nodeId: identity.nodeId, seed: randomInt(2 ** 32), reader: recordReader(createVerifier()) },
       {
         apply: (command) => {
           native.apply([command])

@@ -29,8 +29,8 @@ export type MembershipSurroundings = {
 const checkTimeoutMs = 10_000
 /** Each holds a request of the local API open. */
 const mostChecks = 64
-/** Leaving is said, not negotiated: nobody waits longer for the end of an agent. */
-const leaveTimeoutMs = 300
+/** Leaving is said, not negotiated: the machine takes 300 ms, and nobody waits much longer. */
+const leaveTimeoutMs = 400
 /** The longest delay that a timer of Node takes. */
 const longestDelay = 2 ** 31 - 1
 

@@ -3,8 +3,7 @@
  * an endpoint by `ip:port` or `[ip]:port`; times are milliseconds of a clock that only grows.
  */
 
-/** What a node says of itself in its record. */
-export type Phase = 'joining' | 'joined' | 'leaving' | 'left'
+import type { Phase } from '../wire/record.js'
 
 /** Where a configured peer stands; `unknown` until it, or its record by way of others, was heard. */
 export type MemberState = 'unknown' | Phase | 'gone'

@@ -1,0 +1,167 @@
+/**
+ * Anti-entropy: two neighbours compare what they hold, and send each other what is newer (docs/PROTOCOL.md,
+ * section 7.5). Few records are compared entry by entry; of many, 256 hashes tell which to compare.
+ *
+ * Invariant: each digest is answered by a bounded number of messages, and records follow at the pace of
+ * gossip rounds.
+ */
+import { believe, believeGone } from '../peers/membership.js'
+import { isAnchor, send } from '../peers/state.js'
+import type { Peer, State, Turn } from '../peers/state.js'
+import { Kind, bucketCount, encodeDigest, mostEntries, prefixOf } from '../wire/messages.js'
+import type { Digest, DigestEntry } from '../wire/messages.js'
+import { bucketOf } from './buckets.js'
+import { answerWith } from './records.js'
+import { enterPhase } from './self.js'
+
+const everyMs = 120_000
+/** When the last comparison found something: there may be more, or it may have been lost. */
+const soonMs = 5_000
+/** Without an answer, the next neighbour. */
+const unansweredMs = 1_500
+/** Messages of entries in answer to one digest. */
+const mostLists = 4
+
+const allBuckets: readonly number[] = Array.from({ length: bucketCount }, (_, bucket) => bucket)
+
+type Held = DigestEntry & { readonly nodeId: string }
+
+/** All that we hold, by bucket. */
+function holdings({ self, peers }: State, buckets: ReadonlySet<number>): Map<number, Held[]> {
+  const found = new Map<number, Held[]>()
+  const add = (nodeId: string, sequence: number, gone: boolean): void => {
+    const bucket = bucketOf(nodeId)
+    if (!buckets.has(bucket)) return
+    const held = found.get(bucket) ?? []
+    held.push({ nodeId, prefix: prefixOf(nodeId), sequence, gone })
+    found.set(bucket, held)
+  }
+  if (self.record !== null) add(self.nodeId, self.record.sequence, false)
+  for (const peer of peers.values()) {
+    if (peer.record !== null) add(peer.id, peer.record.sequence, peer.state === 'gone')
+  }
+  return found
+}
+
+/** Begins a comparison with a neighbour: an anchor while we know nobody, anybody later. */
+export function beginComparison(turn: Turn): void {
+  const { state, now } = turn
+  const neighbours = [...state.sessions].filter(({ state }) => state !== 'left')
+  const anchors = state.self.phase === 'joining' ? neighbours.filter(isAnchor) : []
+  const [partner] = state.random.sample(anchors.length > 0 ? anchors : neighbours, 1)
+  if (partner === undefined) {
+    state.due.exchange = Infinity
+    return
+  }
+  state.exchange = { partner, at: now }
+  state.due.exchange = now + unansweredMs
+  const held = [...holdings(state, new Set(allBuckets)).values()].flat()
+  const few = held.length <= mostEntries
+  const digest = few ? { covered: allBuckets, entries: held } : { buckets: state.buckets.hashes }
+  send(turn, partner, Kind.digest, encodeDigest(digest))
+}
+
+/** Our digest was answered: we have joined, and may rest if nothing differed. */
+function answered(turn: Turn, differs: boolean): void {
+  const { state, now } = turn
+  state.exchange = null
+  state.due.exchange = now + state.random.around(differs ? soonMs : everyMs)
+  if (state.self.phase === 'joining') enterPhase(turn, 'joined')
+}
+
+function inOneOf(state: State, buckets: ReadonlySet<number>): Peer[] {
+  return [...state.peers.values()].filter(({ id }) => buckets.has(bucketOf(id)))
+}
+
+/** Lists, of the buckets that differ, as many as fit some messages; the rest is for the next time. */
+function answerBuckets(turn: Turn, from: Peer, theirs: Uint32Array): boolean {
+  const { state } = turn
+  const differing = allBuckets.filter((bucket) => theirs[bucket] !== state.buckets.hashes[bucket])
+  const equal = new Set(allBuckets)
+  for (const bucket of differing) equal.delete(bucket)
+  for (const peer of inOneOf(state, equal)) believe(turn, peer)
+  const held = holdings(state, new Set(differing))
+  const lists: { covered: number[]; entries: Held[] }[] = [{ covered: [], entries: [] }]
+  for (const bucket of state.random.shuffle(differing)) {
+    const entries = (held.get(bucket) ?? []).slice(0, mostEntries)
+    if (theirs[bucket] === 0) {
+      for (const { nodeId } of entries) answerWith(state, from, nodeId)
+      continue
+    }
+    let list = lists.at(-1)
+    if (list === undefined || list.entries.length + entries.length > mostEntries) {
+      if (lists.length === mostLists) break
+      list = { covered: [], entries: [] }
+      lists.push(list)
+    }
+    list.covered.push(bucket)
+    list.entries.push(...entries)
+  }
+  for (const list of lists) {
+    send(turn, from, Kind.digest, encodeDigest({ ...list, answer: true }))
+  }
+  return differing.length > 0
+}
+
+/** What to make of an entry of theirs about a peer that we hold at `floor`: whether we want its record. */
+function weigh(turn: Turn, from: Peer, peer: Peer, entry: DigestEntry): boolean {
+  if (entry.sequence > peer.floor) return true
+  if (entry.sequence < peer.floor) {
+    if (peer.record !== null) answerWith(turn.state, from, peer.id)
+  } else if (entry.gone) believeGone(turn, peer, from.id)
+  else believe(turn, peer)
+  return false
+}
+
+/** Compares entry by entry; gives the prefixes of what we want. */
+function compareEntries(turn: Turn, from: Peer, digest: Digest): string[] {
+  const { state } = turn
+  const { self } = state
+  const covered = new Set(digest.covered)
+  const theirs = new Map(digest.entries.map((entry) => [entry.prefix, entry]))
+  const wanted: string[] = []
+  for (const peer of inOneOf(state, covered)) {
+    const prefix = prefixOf(peer.id)
+    const entry = theirs.get(prefix)
+    if (entry !== undefined) {
+      if (weigh(turn, from, peer, entry)) wanted.push(prefix)
+    } else if (peer.record !== null && peer !== from) answerWith(state, from, peer.id)
+  }
+  const own = theirs.get(prefixOf(self.nodeId))
+  if (self.record !== null && covered.has(bucketOf(self.nodeId))) {
+    if ((own?.sequence ?? 0) < self.record.sequence) answerWith(state, from, self.nodeId)
+    else if (own !== undefined && own.sequence > self.sequence) wanted.push(own.prefix)
+  }
+  return wanted.slice(0, mostEntries)
+}
+
+function answerWanted(state: State, from: Peer, wanted: readonly string[]): void {
+  if (wanted.length === 0) return
+  const prefixes = new Set(wanted)
+  if (prefixes.has(prefixOf(state.self.nodeId))) answerWith(state, from, state.self.nodeId)
+  for (const peer of state.peers.values()) {
+    if (peer.record !== null && prefixes.has(prefixOf(peer.id))) answerWith(state, from, peer.id)
+  }
+}
+
+export function takeDigest(turn: Turn, from: Peer, digest: Digest): void {
+  const { state } = turn
+  let differs = digest.wanted.length > 0
+  answerWanted(state, from, digest.wanted)
+  if (digest.buckets.length > 0) {
+    differs = answerBuckets(turn, from, digest.buckets) || differs
+  }
+  if (digest.covered.length > 0) {
+    const wanted = compareEntries(turn, from, digest)
+    differs = differs || wanted.length > 0 || state.answers.has(from)
+    if (wanted.length > 0 || !digest.answer) {
+      send(turn, from, Kind.digest, encodeDigest({ wanted, answer: true }))
+    }
+  }
+  if (digest.answer && state.exchange?.partner === from) answered(turn, differs)
+}
+
+/** Records came because our digest asked. */
+export function takeAnswer(turn: Turn, from: Peer): void {
+  if (turn.state.exchange?.partner === from) answered(turn, true)
+}
