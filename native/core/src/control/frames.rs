@@ -277,6 +277,7 @@ impl Control {
                 };
                 self.send_frame(index, Some(arrival.from), &reply);
                 self.heard_from(index, arrival.from, now);
+                self.ask_for_address(index, now);
             }
             Frame::PathProbeReply {
                 token, observed, ..

@@ -159,6 +159,8 @@ pub(super) struct Peer {
     pub state: PeerState,
     /// Where handshakes, frames and bare data go.
     pub endpoint: Option<Endpoint>,
+    /// When it was last asked where it sees us.
+    pub asked: Option<Instant>,
     /// The address that the outside was last told.
     pub told: Option<SocketAddr>,
     /// What the packet machines were last told of it.
@@ -194,6 +196,7 @@ impl Peer {
             signers: Signers::new(config.public_key),
             state: PeerState::Idle,
             endpoint: None,
+            asked: None,
             told: None,
             published: None,
             pending: None,

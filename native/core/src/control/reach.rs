@@ -1,6 +1,7 @@
 //! Where the node and its peers are reached: what the outside asks for, and what it is told of that.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use crate::constants::limits;
 use crate::handoff::{Endpoint, PeerIndex};
@@ -11,6 +12,9 @@ use super::frames::Purpose;
 use super::paths::is_sensible;
 use super::peer::spacing;
 use super::{CommandError, Control, Event, LocalSocket, Output, OwnAddress, PeerState};
+
+/// A peer is not asked more often; so two that ask because they were asked soon fall silent.
+const ASK_SPACING: Duration = Duration::from_secs(15);
 
 impl Control {
     /// Begins a handshake, or goes on with the one under way at the peer's next address: the outside
@@ -34,13 +38,18 @@ impl Control {
         Ok(())
     }
 
-    /// Asks the peer where it sees us, once for each session: a path that is alone has no heartbeat
-    /// which would tell.
+    /// Asks the peer where it sees us: a path that is alone has no heartbeat which would tell. It is
+    /// asked when a session begins, and when a probe of its own says that it looks for us.
     pub(super) fn ask_for_address(&mut self, index: PeerIndex, now: Instant) {
-        let endpoint = self.peers.get(&index).and_then(|peer| peer.endpoint);
-        if let Some(endpoint) = endpoint {
-            self.probe(index, Purpose::Liveness(endpoint), now);
-        }
+        let Some(peer) = self.peers.get_mut(&index) else {
+            return;
+        };
+        let asked = peer.asked.is_some_and(|asked| now - asked < ASK_SPACING);
+        let Some(endpoint) = peer.endpoint.filter(|_| !asked && peer.paths.alone()) else {
+            return;
+        };
+        peer.asked = Some(now);
+        self.probe(index, Purpose::Liveness(endpoint), now);
     }
 
     /// Notes at which address the peer sees what we send on the path that its answer came by.
