@@ -17,6 +17,9 @@ import { enterPhase } from './self.js'
 const everyMs = 120_000
 /** When the last comparison found something: there may be more, or it may have been lost. */
 const soonMs = 5_000
+/** After a start others are starting too, so that each comparison may be out of date at once. */
+const settleMs = 10_000
+const settlingMs = 1_000
 /** Without an answer, the next neighbour. */
 const unansweredMs = 1_500
 /** Messages of entries in answer to one digest. */
@@ -65,7 +68,9 @@ export function beginComparison(turn: Turn): void {
 function answered(turn: Turn, differs: boolean): void {
   const { state, now } = turn
   state.exchange = null
-  state.due.exchange = now + state.random.around(differs ? soonMs : everyMs)
+  const settles = now < state.startedAt + settleMs
+  const wait = settles ? settlingMs : differs ? soonMs : everyMs
+  state.due.exchange = now + state.random.around(wait)
   if (state.self.phase === 'joining') enterPhase(turn, 'joined')
 }
 
@@ -159,6 +164,12 @@ export function takeDigest(turn: Turn, from: Peer, digest: Digest): void {
     }
   }
   if (digest.answer && state.exchange?.partner === from) answered(turn, differs)
+}
+
+/** Asks a peer that spoke for its own record, which nobody has passed on to us. */
+export function askForOwn(turn: Turn, peer: Peer): void {
+  if (peer.record !== null) return
+  send(turn, peer, Kind.digest, encodeDigest({ wanted: [prefixOf(peer.id)] }))
 }
 
 /** Records came because our digest asked. */

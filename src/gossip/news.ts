@@ -1,8 +1,8 @@
 /**
- * What is being told to random neighbours: the newest of each kind about each subject, each told a
- * bounded number of times, what was told least first (SWIM, Das et al., section 4.1).
+ * What is being told to random neighbours: the newest record of each peer, and who suspects whom. Each is
+ * told a bounded number of times, what was told least first (SWIM, Das et al., section 4.1).
  *
- * Invariant: one entry for each kind and subject, so its size is bounded by the configuration.
+ * Invariant: one record, and as many suspicions as count, for each peer: the configuration bounds its size.
  */
 import { costOf } from '../wire/messages.js'
 
@@ -17,28 +17,32 @@ export class News {
     return this.#entries.size === 0
   }
 
-  /** Replaces what was told of the same kind about the subject. */
-  add(kind: Entry['kind'], subject: string, part: Uint8Array): void {
-    this.#entries.set(`${kind} ${subject}`, { kind, part, told: 0 })
+  /** Replaces what was told of the same kind under the same key. */
+  add(kind: Entry['kind'], key: string, part: Uint8Array): void {
+    this.#entries.set(`${kind} ${key}`, { kind, part, told: 0 })
   }
 
-  drop(kind: Entry['kind'], subject: string): void {
-    this.#entries.delete(`${kind} ${subject}`)
+  drop(kind: Entry['kind'], key: string): void {
+    this.#entries.delete(`${kind} ${key}`)
   }
 
-  /** Parts for one neighbour that fit `room` bytes; what was told `limit` times is forgotten. */
-  take(room: number, limit: number): Batch {
-    const batch: Batch = { records: [], suspicions: [] }
-    let left = room
+  /** What to tell one neighbour: `most` batches that fit `room` bytes each, nothing twice. */
+  take(room: number, most: number, limit: number): Batch[] {
     const byTold = [...this.#entries].sort(([, one], [, other]) => one.told - other.told)
+    const batches: Batch[] = []
+    let left = 0
     for (const [key, entry] of byTold) {
       const cost = costOf(entry.part)
-      if (cost > left) continue
+      if (cost > left) {
+        if (batches.length === most) break
+        batches.push({ records: [], suspicions: [] })
+        left = room
+      }
       left -= cost
-      batch[entry.kind === 'record' ? 'records' : 'suspicions'].push(entry.part)
+      batches.at(-1)?.[entry.kind === 'record' ? 'records' : 'suspicions'].push(entry.part)
       entry.told += 1
       if (entry.told >= limit) this.#entries.delete(key)
     }
-    return batch
+    return batches
   }
 }

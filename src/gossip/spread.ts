@@ -26,18 +26,22 @@ export function tellings(members: number): number {
 
 /** Neighbours with a session, as far as there are enough: others would cost a handshake each. */
 function chooseNeighbours({ sessions, live, random }: State): Peer[] {
-  const near = [...sessions].filter(({ state }) => state !== 'left')
+  // Who is suspected was told, and may not be there.
+  const near = [...sessions].filter(
+    ({ state, suspicion }) => state !== 'left' && suspicion === null,
+  )
   if (near.length >= fanOut) return random.sample(near, fanOut)
-  const others = [...live].filter((peer) => !peer.session && hasRoute(peer))
+  const others = [...live].filter(
+    (peer) => !peer.session && peer.suspicion === null && hasRoute(peer),
+  )
   return [...near, ...random.sample(others, fanOut - near.length)]
 }
 
 function tellNews(turn: Turn): void {
   const { state } = turn
-  const limit = tellings(state.live.size + 1)
+  const limit = tellings(state.peers.size + 1)
   for (const neighbour of chooseNeighbours(state)) {
-    for (let sent = 0; sent < mostDatagrams && !state.news.isEmpty; sent += 1) {
-      const batch = state.news.take(longestBody - overhead, limit)
+    for (const batch of state.news.take(longestBody - overhead, mostDatagrams, limit)) {
       send(turn, neighbour, Kind.update, encodeUpdate(batch))
     }
   }

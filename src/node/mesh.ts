@@ -9,7 +9,7 @@
 import { assessAnchors } from '../anchors/anchors.js'
 import { report, takeObservation, takeSeen } from '../anchors/reports.js'
 import { newAllowance, spend } from '../gossip/allowance.js'
-import { beginComparison, takeAnswer, takeDigest } from '../gossip/compare.js'
+import { askForOwn, beginComparison, takeAnswer, takeDigest } from '../gossip/compare.js'
 import { restoreRecord, takeRecord } from '../gossip/records.js'
 import { completed, enterPhase, publishChanges, refute, refuteNow } from '../gossip/self.js'
 import { armGossip, farewell, gossip, roundMs } from '../gossip/spread.js'
@@ -216,6 +216,7 @@ function takeMessage(turn: Turn, { from, kind, body }: Input & { type: 'message'
       return
     case 'ping':
       answerPing(turn, peer, message)
+      askForOwn(turn, peer)
       if (message.suspected > 0) refute(turn, message.suspected, from)
       return
     case 'pingRequest':
@@ -280,6 +281,7 @@ function takeSession(turn: Turn, { peer: id, state: next, endpoint }: Input & { 
     send(turn, peer, Kind.update, encodeUpdate({ records }))
   }
   heard(turn, peer)
+  askForOwn(turn, peer)
   report(turn, peer)
   const alone = state.sessions.size === 1 && !wasUp
   if (alone || (state.self.phase === 'joining' && state.exchange === null)) {

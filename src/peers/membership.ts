@@ -15,6 +15,9 @@ import { confirm, suspicionOf } from './suspicion.js'
 /** A member that is gone or has left is forgotten after this time, its sequence number excepted. */
 const reapAfterMs = 3_600_000
 
+/** So many of those who hear of a suspicion ask the suspected next: they confirm it soon, or end it. */
+const secondOpinions = 8
+
 function isLive(state: MemberState): boolean {
   return state === 'joining' || state === 'joined' || state === 'leaving'
 }
@@ -34,9 +37,11 @@ function toggle({ buckets }: State, peer: Peer): void {
 }
 
 function clearSuspicion({ state }: Turn, peer: Peer): void {
+  for (const accuser of peer.suspicion?.accusers ?? []) {
+    state.news.drop('suspicion', `${peer.id} ${accuser}`)
+  }
   peer.suspicion = null
   state.suspects.delete(peer)
-  state.news.drop('suspicion', peer.id)
 }
 
 function enter(turn: Turn, peer: Peer, next: MemberState): void {
@@ -116,9 +121,13 @@ export function suspect(turn: Turn, peer: Peer, sequence: number, accuser: strin
     state.suspects.add(peer)
     tell(turn, peer)
     if (accuser === state.self.nodeId) warn(turn, peer, sequence)
+    else if (state.random.fraction() * members < secondOpinions) {
+      state.order.push(peer)
+      state.due.probe = now
+    }
   } else if (!confirm(peer.suspicion, accuser)) return
   const part = encodeSuspicion({ subject: peer.id, sequence, accuser })
-  state.news.add('suspicion', peer.id, part)
+  state.news.add('suspicion', `${peer.id} ${accuser}`, part)
 }
 
 /** Another member got an answer from the peer just now. */
