@@ -8,7 +8,7 @@ import { join } from 'node:path'
 import { run } from '#src/cli/demo/command.js'
 import type { LabProcess } from '#src/cli/demo/lab.js'
 import { WhalescaleError } from '#src/errors.js'
-import { projectRoot } from '../project.js'
+import { projectRoot } from '#src/cli/demo/project.js'
 import { INNER, type Pair, type Tunnel } from './peer.js'
 import { fileExists, settle } from './settle.js'
 
