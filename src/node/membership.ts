@@ -7,8 +7,10 @@ import { ExitCode, WhalescaleError, messageOf } from '../errors.js'
 import type { Command, NativeEvent } from '../native.js'
 import type { KnownGood } from './known-good.js'
 import type { Log } from './log.js'
-import { createMesh, meshView, nextWakeup, step } from './mesh.js'
-import type { Effect, Input, MeshOptions, MeshView } from './mesh.js'
+import { meshView } from './mesh-view.js'
+import type { MeshView } from './mesh-view.js'
+import { createMesh, nextWakeup, step } from './mesh.js'
+import type { Effect, Input, MeshOptions } from './mesh.js'
 
 type InputOf<Type extends Input['type']> = Extract<Input, { type: Type }>
 type EffectOf<Type extends Effect['type']> = Extract<Effect, { type: Type }>

@@ -5,7 +5,7 @@
 import type { Config, PeerConfig } from '../config/config.js'
 import type { Identity, PathStats, PeerState, PeerStats, Stats } from '../native.js'
 import type { CachedEndpoint } from '../lkg/store.js'
-import type { MeshView } from './mesh.js'
+import type { MeshView } from './mesh-view.js'
 
 /** Version of every shape below; it grows when a field changes its meaning or goes. */
 export const schemaVersion = 1
@@ -155,14 +155,18 @@ export function peersView(snapshot: Snapshot): PeersView {
   return { schema: schemaVersion, peers }
 }
 
-function meshOf({ mesh, config }: Snapshot): StatusView['mesh'] {
+function meshOf({ mesh, config, identity }: Snapshot): StatusView['mesh'] {
   if (mesh === null) return null
-  const { phase, sequence, endpoints, anchors, warnings, rejections } = mesh
+  const { anchors, phase, sequence, endpoints, health, rejections } = mesh
   const named = (ids: readonly string[]): string[] =>
-    ids.map((id) => config.peers.find((peer) => peer.id === id)?.name ?? id)
-  const { live, recommended } = anchors
-  const byName = { live: named(live), recommended: named(recommended) }
-  return { phase, sequence, endpoints, anchors: byName, warnings, rejections }
+    ids.map((id) =>
+      id === identity.nodeId
+        ? (config.name ?? id)
+        : (config.peers.find((peer) => peer.id === id)?.name ?? id),
+    )
+  const [live, recommended] = [named(anchors.live), named(anchors.recommended)]
+  const byName = { ...anchors, live, recommended }
+  return { phase, sequence, endpoints, health, anchors: byName, rejections }
 }
 
 export function statusView(snapshot: Snapshot): StatusView {

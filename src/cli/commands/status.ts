@@ -89,7 +89,7 @@ function meshBlock({ mesh, peers }: StatusView): string[] {
     ['anchors', mesh.anchors.live.join(', ') || 'none answers'],
     ['recommended anchors', mesh.anchors.recommended.join(', ') || null],
     ['rejected', rejected.map(([reason, count]) => `${count} ${reason}`).join(', ') || null],
-    ...mesh.warnings.map(({ message }): Line => ['warning', message]),
+    ...mesh.anchors.warnings.map(({ message }): Line => ['warning', message]),
   ])
   return [lines]
 }

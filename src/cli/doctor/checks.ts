@@ -51,7 +51,7 @@ function agent({ status }: Gathered): Finding {
 function anchors({ status }: Gathered): Finding[] {
   const mesh = status?.mesh ?? null
   if (mesh === null) return []
-  const told = mesh.warnings.map(({ code, message }) => {
+  const told = mesh.anchors.warnings.map(({ code, message }) => {
     const remedy =
       code === 'AnchorsShareNetwork'
         ? 'make a node on another network an anchor'
