@@ -24,10 +24,7 @@ const refusals: readonly Refusal[] = [
 ]
 
 /** Both ways, compared; through the refused agent and towards it. */
-async function carriesAll(
-  t: Test,
-  { a, b }: Awaited<ReturnType<typeof twoAgents>>,
-): Promise<void> {
+async function carriesAll(t: Test, { a, b }: Awaited<ReturnType<typeof twoAgents>>): Promise<void> {
   for (const [from, to, address] of [
     [a, b, overlayB],
     [b, a, overlayA],

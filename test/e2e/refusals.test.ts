@@ -33,11 +33,7 @@ function lineOf(node: NodeFiles, part: string): number {
   return lines.findIndex((line) => line.includes(part)) + 1
 }
 
-async function refused(
-  t: Test,
-  node: NodeFiles,
-  result: Finished,
-): Promise<void> {
+async function refused(t: Test, node: NodeFiles, result: Finished): Promise<void> {
   t.equal(result.stdout, '', 'nothing on standard output')
   t.equal(result.stderr.split('\n').length, 2, `one line: ${result.stderr}`)
   t.match(result.stderr, /^whalescale: .*; .+\n$/, 'what is wrong; what to do')
