@@ -332,6 +332,9 @@ function finish(turn: Turn): void {
 function sweep(turn: Turn): void {
   turn.state.due.sweep = turn.now + sweepMs
   reap(turn)
-  for (const peer of turn.state.peers.values()) refreshCandidates(turn, peer)
+  for (const peer of turn.state.peers.values()) {
+    // All else tells of itself; what was observed ends by time alone.
+    if (peer.hints.length > 0) refreshCandidates(turn, peer)
+  }
   if (turn.state.self.seen.size > 0) publishChanges(turn)
 }

@@ -28,10 +28,15 @@ const mostRounds = 16
 /** Questions for others: as many as the slowest rounds of a neighbourhood ask at once. */
 const mostRelays = 64
 const mostChecks = 16
-/** Keeps the session with each anchor, and the NAT's mapping to it, and tells soon when it is gone. */
-const anchorEveryMs = 10_000
-/** Of so many: any two would do. */
-const mostAnchorsKept = 4
+/**
+ * Keeps the sessions with anchors, and the NAT's mappings to them: as often as a heartbeat in a large
+ * network, where anchors have many to answer, and more often in a small one, to know soon of their end.
+ */
+const anchorsAtLeastMs = 10_000
+const anchorsAtMostMs = 25_000
+const anchorsPerMemberMs = 100
+/** Of so many: one may fail. */
+const mostAnchorsKept = 2
 
 function countOf({ probes }: State, type: Probe['purpose']['type']): number {
   let count = 0
@@ -229,8 +234,9 @@ function askAnchors(turn: Turn): void {
   const { state } = turn
   const anchors = [...state.live].filter((peer) => isAnchor(peer) && hasRoute(peer))
   const near = anchors.filter((peer) => peer.session)
-  const chosen = (near.length > 0 ? near : anchors).slice(0, mostAnchorsKept)
-  for (const anchor of chosen) begin(turn, anchor, { type: 'round' })
+  const far = anchors.filter((peer) => !peer.session)
+  const most = state.self.anchor ? mostRounds / 2 : mostAnchorsKept
+  for (const anchor of [...near, ...far].slice(0, most)) begin(turn, anchor, { type: 'round' })
 }
 
 /** Does what is due. */
@@ -251,9 +257,12 @@ export function advanceProbes(turn: Turn): void {
   }
 }
 
-/** Asks the anchors that we keep a session with, every ten seconds. */
+/** Asks the anchors that we keep a session with; anchors ask all others, so that one knows if another moves. */
 export function keepAnchors(turn: Turn): void {
-  turn.state.due.anchors = turn.now + turn.state.random.around(anchorEveryMs)
+  const { due, random, live } = turn.state
+  const wanted = anchorsPerMemberMs * live.size
+  const wait = Math.max(anchorsAtLeastMs, Math.min(anchorsAtMostMs, wanted))
+  due.anchors = turn.now + random.around(wait)
   askAnchors(turn)
 }
 

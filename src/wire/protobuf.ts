@@ -96,7 +96,8 @@ export function textOf(bytes: Uint8Array): string | undefined {
 
 /** Builds one message; fields with the default value are left out, as proto3 does. */
 export class Writer {
-  readonly #bytes: number[] = []
+  #bytes = new Uint8Array(64)
+  #length = 0
 
   uint(number: number, value: number): this {
     if (value === 0) return this
@@ -113,7 +114,9 @@ export class Writer {
   bytes(number: number, value: Uint8Array): this {
     this.#varint(number * 8 + 2)
     this.#varint(value.length)
-    for (const byte of value) this.#bytes.push(byte)
+    this.#reserve(value.length)
+    this.#bytes.set(value, this.#length)
+    this.#length += value.length
     return this
   }
 
@@ -126,15 +129,24 @@ export class Writer {
   }
 
   finish(): Uint8Array {
-    return Uint8Array.from(this.#bytes)
+    return this.#bytes.slice(0, this.#length)
   }
 
   #varint(value: number): void {
+    this.#reserve(longestVarint)
     let rest = value
     while (rest >= 128) {
-      this.#bytes.push((rest % 128) | 128)
+      this.#bytes[this.#length++] = (rest % 128) | 128
       rest = Math.floor(rest / 128)
     }
-    this.#bytes.push(rest)
+    this.#bytes[this.#length++] = rest
+  }
+
+  #reserve(more: number): void {
+    const needed = this.#length + more
+    if (needed <= this.#bytes.length) return
+    const longer = new Uint8Array(Math.max(needed, 2 * this.#bytes.length))
+    longer.set(this.#bytes)
+    this.#bytes = longer
   }
 }
