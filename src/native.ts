@@ -22,8 +22,7 @@ type PathState = (typeof pathStates)[number]
 type AddonEvent = Addon.Event
 type Of<Type extends AddonEvent['type']> = Extract<AddonEvent, { type: Type }>
 
-/** Kinds of messages between nodes, and the most bytes that one may have (PROTOCOL, section 4.15). */
-export const messageKinds = { first: 0x10, last: 0x3f } as const
+/** The most bytes that the body of a message may have (PROTOCOL, section 4.15). */
 export const messageBodyMax = 1120
 
 /** What the addon reports; times in the unit that the name ends with. */
@@ -48,7 +47,7 @@ type Complete<Value> = {
     : Value[Key]
 }
 
-export type NetworkAddress = Complete<Addon.NetworkAddress>
+type NetworkAddress = Complete<Addon.NetworkAddress>
 export type PathStats = Omit<Complete<Addon.PathStats>, 'kind' | 'local' | 'state'> & {
   kind: PathKind
   state: PathState
