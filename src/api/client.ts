@@ -88,7 +88,8 @@ function follow(
         onEvent(JSON.parse(line) as StreamedEvent)
       })
       const ended = new Promise<void>((end) => lines.once('close', end))
-      incoming.on('error', () => {
+      // The agent ended, or we did: either way there is no more.
+      lines.on('error', () => {
         lines.close()
       })
       resolve({ close: () => outgoing.destroy(), ended })

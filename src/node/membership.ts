@@ -3,6 +3,7 @@
  * commands, entries of the cache and events. One input at a time: what an effect causes at once waits
  * until all effects before it are carried out.
  */
+import { setTimeout as delay } from 'node:timers/promises'
 import { ExitCode, WhalescaleError, messageOf } from '../errors.js'
 import type { Command, NativeEvent } from '../native.js'
 import type { KnownGood } from './known-good.js'
@@ -33,6 +34,8 @@ const checkTimeoutMs = 10_000
 const mostChecks = 64
 /** Leaving is said, not negotiated: the machine takes 300 ms, and nobody waits much longer. */
 const leaveTimeoutMs = 400
+/** Closing the addon cuts off what its sending thread has not taken up yet. */
+const lastWordMs = 20
 /** The longest delay that a timer of Node takes. */
 const longestDelay = 2 ** 31 - 1
 
@@ -141,6 +144,7 @@ export class Membership {
       this.#take({ type: 'leave' })
     })
     clearTimeout(timer)
+    await delay(lastWordMs)
   }
 
   close(): void {
@@ -184,10 +188,10 @@ export class Membership {
     clearTimeout(this.#timer)
     const at = nextWakeup(this.#mesh)
     if (this.#closed || at === Infinity) return
-    const delay = Math.min(Math.max(at - this.#surroundings.now(), 0), longestDelay)
+    const wait = Math.min(Math.max(at - this.#surroundings.now(), 0), longestDelay)
     this.#timer = setTimeout(() => {
       this.#take({ type: 'tick' })
-    }, delay)
+    }, wait)
   }
 
   #carryOut(effect: Effect): void {

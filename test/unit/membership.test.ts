@@ -24,7 +24,7 @@ function textOf(stateDir: string, peers: string): string {
 const onePeer = `[[peer]]\nname = "b"\nnode_id = "${peerId}"\nallowed_ips = ["10.88.0.2/32"]\nanchor = true\n`
 
 /** An agent of the twin, whose key is the one above. */
-async function joined(t: Test, peers = onePeer, directory = t.testdir()) {
+function joined(t: Test, peers = onePeer, directory = t.testdir()) {
   const native = new NativeTwin()
   native.open = (config, onEvents) => {
     NativeTwin.prototype.open.call(native, config, onEvents)
@@ -62,7 +62,7 @@ const network = (...addresses: string[]) => ({
 })
 
 t.test('before it has joined, the agent has no mesh and says so', async (t) => {
-  const { agent } = await joined(t)
+  const { agent } = joined(t)
   t.equal(agent.status().mesh, null)
   t.equal(agent.peers().peers[0]?.mesh, null)
   t.throws(() => agent.lkg(), { code: 'NotJoined' })
@@ -70,7 +70,7 @@ t.test('before it has joined, the agent has no mesh and says so', async (t) => {
 })
 
 t.test('what the addon reports before the mesh is there is not lost', async (t) => {
-  const { agent, native } = await joined(t)
+  const { agent, native } = joined(t)
   native.report(network('192.0.2.1:51820', '127.0.0.1:51820'))
   native.report({
     type: 'Peer',
@@ -90,7 +90,7 @@ t.test('what the addon reports before the mesh is there is not lost', async (t) 
 })
 
 t.test('a node without peers of the mesh has joined at once', async (t) => {
-  const { agent, events } = await joined(t, '')
+  const { agent, events } = joined(t, '')
   await agent.join()
   await new Promise(setImmediate)
   t.match(agent.status().mesh, { phase: 'joined' })
@@ -98,7 +98,7 @@ t.test('a node without peers of the mesh has joined at once', async (t) => {
 })
 
 t.test('a session up reaches the cache, and a restart tries that address', async (t) => {
-  const first = await joined(t)
+  const first = joined(t)
   await first.agent.join()
   first.native.report({
     ...{ type: 'Peer', id: peerId, state: 'connected' },
@@ -106,7 +106,7 @@ t.test('a session up reaches the cache, and a restart tries that address', async
   })
   first.agent.stop()
   t.equal(await first.agent.ended, ExitCode.ok)
-  const second = await joined(t, onePeer, first.directory)
+  const second = joined(t, onePeer, first.directory)
   await second.agent.join()
   t.match(
     second.native.applied.findLast(({ type }) => type === 'Peer'),
@@ -121,7 +121,7 @@ t.test('a session up reaches the cache, and a restart tries that address', async
 })
 
 t.test('the sequence number is stored before anything is sent under it', async (t) => {
-  const { agent, native, directory } = await joined(t)
+  const { agent, native, directory } = joined(t)
   native.report(network('192.0.2.1:51820'))
   await agent.join()
   const sequence = agent.status().mesh?.sequence ?? 0
@@ -129,14 +129,14 @@ t.test('the sequence number is stored before anything is sent under it', async (
   t.ok(agent.lkg().sequence >= sequence)
   agent.stop()
   await agent.ended
-  const again = await joined(t, onePeer, directory)
+  const again = joined(t, onePeer, directory)
   again.native.report(network('192.0.2.1:51820'))
   await again.agent.join()
   t.ok((again.agent.status().mesh?.sequence ?? 0) > sequence, 'a restart never takes it again')
 })
 
 t.test('an endpoint inside the tunnel is never tried', async (t) => {
-  const { agent, native } = await joined(t, `${onePeer}endpoints = ["192.0.2.9:1"]\n`)
+  const { agent, native } = joined(t, `${onePeer}endpoints = ["192.0.2.9:1"]\n`)
   await agent.join()
   native.report({
     type: 'Peer',
@@ -152,7 +152,7 @@ t.test('an endpoint inside the tunnel is never tried', async (t) => {
 })
 
 t.test('an order that the addon refuses does not stop the mesh', async (t) => {
-  const { agent, native } = await joined(t)
+  const { agent, native } = joined(t)
   native.refuse = (commands) =>
     commands.some(({ type }) => type === 'Connect' || type === 'Message')
       ? new Error('no')
@@ -170,7 +170,7 @@ t.test('an order that the addon refuses does not stop the mesh', async (t) => {
 })
 
 t.test('shutting down says goodbye to who is there, and ends', async (t) => {
-  const { agent, native } = await joined(t)
+  const { agent, native } = joined(t)
   await agent.join()
   native.report(network('192.0.2.1:51820'))
   native.report({
@@ -187,7 +187,7 @@ t.test('shutting down says goodbye to who is there, and ends', async (t) => {
 })
 
 t.test('a check that nobody answers is a peer that cannot be reached', async (t) => {
-  const { agent } = await joined(t)
+  const { agent } = joined(t)
   await agent.join()
   await t.rejects(agent.check('nobody', null), { code: 'UnknownPeer' })
   await t.rejects(agent.check('b', 'nobody'), { code: 'UnknownPeer' })
