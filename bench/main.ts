@@ -7,6 +7,7 @@ import { parseArgs } from 'node:util'
 import { run } from '#src/cli/demo/command.js'
 import { ExitCode, WhalescaleError } from '#src/errors.js'
 import { reasonOf } from './reason.js'
+import { mesh, partNames } from './mesh/command.js'
 import { SCHEDULERS } from './multipath/carriers.js'
 import { multipath, scenarioNames } from './multipath/command.js'
 import { forget } from './peers/cache.js'
@@ -19,14 +20,17 @@ import { writeResult } from './throughput/write.js'
 
 const USAGE = `usage: npm run bench -- throughput [--quick] [--only NAME,...] [--rounds N]
        npm run bench -- multipath [--quick] [--only SCENARIO,...] [--schedulers NAME,...] [--seeds N]
+       npm run bench -- mesh [--quick] [--only PART,...]
        npm run bench -- peers [--only NAME,...] [--refresh]
 
   throughput    all peers turn by turn between two network namespaces; needs root
   multipath     one flow over several emulated links, and links that die; needs root
+  mesh          real agents that find, lose and follow each other; needs root
   peers         builds the peers into the cache and prints their versions
   --quick       short loads and two rounds: shows that it works, not how fast it is
   --only        these peers: ${ALL_PEERS.map((peer) => peer.name).join(', ')}
                 or these scenarios: ${scenarioNames}
+                or these parts of mesh: ${partNames}
   --rounds      turns of every peer (default 5, quick 2)
   --schedulers  the first is held to the bars: ${SCHEDULERS.join(', ')}
   --seeds       runs of every scenario with chance in it (default 10, quick 1)
@@ -68,6 +72,10 @@ async function main(): Promise<void> {
   if (command === 'multipath') {
     const { quick, only, schedulers, seeds } = values
     return multipath({ quick, only, schedulers, seeds }, print, progress)
+  }
+  if (command === 'mesh') {
+    const { quick, only } = values
+    return mesh({ quick, only }, print, progress)
   }
   const peers = selectPeers(values.only)
   if (command === 'peers') return preparePeers(peers, values.refresh)
