@@ -133,6 +133,7 @@ function pathOf(path: Addon.PathStats): PathStats {
 function peerOf(peer: Addon.PeerStats): PeerStats {
   return {
     ...peer,
+    overlayIpv6: peer.overlayIpv6 ?? null,
     state: peerState(peer.state),
     endpoint: peer.endpoint ?? null,
     latestHandshakeMs: peer.latestHandshakeMs ?? null,

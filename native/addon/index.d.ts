@@ -97,6 +97,8 @@ export interface PathStats {
 
 export interface PeerStats {
   id: string
+  /** Derived from the node id, and allowed without being configured. */
+  overlayIpv6?: string
   state: string
   endpoint?: string
   /** Age of the session. */

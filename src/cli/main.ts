@@ -4,9 +4,10 @@
  * commands takes as long as the tunnel does; everything else is read by grammar.ts. Nothing is
  * imported here that a start can do without.
  */
-import { statSync } from 'node:fs'
+import { readFileSync, statSync } from 'node:fs'
 import { createRequire } from 'node:module'
-import { fileURLToPath } from 'node:url'
+import { fileURLToPath, pathToFileURL } from 'node:url'
+import { Script } from 'node:vm'
 
 type Start = typeof import('./start.js')
 
@@ -21,17 +22,26 @@ function plainUp(args: readonly string[]): { file: string; handover?: number } |
   return handover === undefined ? undefined : { file, handover: Number(handover) }
 }
 
+const built = (name: string): string => fileURLToPath(new URL(`../${name}`, import.meta.url))
+
 /** When a built file was written, in milliseconds; never, when there is none. */
-function written(path: string): number {
-  return statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? -Infinity
+function written(name: string): number {
+  return statSync(built(name), { throwIfNoEntry: false })?.mtimeMs ?? -Infinity
 }
 
-/** `up` in one file if that was built after the compiler last wrote its own, else file by file. */
+/**
+ * `up` in one file, with what V8 compiled of it when it was built (which another V8 than that ignores);
+ * file by file where the compiler has written since.
+ */
 function loadStart(): Start | Promise<Start> {
-  const bundle = fileURLToPath(new URL('../up.cjs', import.meta.url))
-  const compiled = written(fileURLToPath(new URL('../.tsbuildinfo', import.meta.url)))
-  if (written(bundle) < compiled) return import('./start.js')
-  return createRequire(import.meta.url)(bundle) as Start
+  if (written('up.cache') < written('.tsbuildinfo')) return import('./start.js')
+  const filename = built('up.cjs')
+  const script = new Script(readFileSync(filename, 'utf8'), {
+    filename,
+    cachedData: readFileSync(built('up.cache')),
+  })
+  const load = script.runInThisContext() as (require: NodeJS.Require, url: string) => Start
+  return load(createRequire(filename), pathToFileURL(filename).href)
 }
 
 async function run(args: readonly string[]): Promise<number> {

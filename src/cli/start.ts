@@ -7,3 +7,13 @@ import { report } from './report.js'
 export function start(file: string, handover?: number): Promise<ExitCode> {
   return up(file, handover).catch((error: unknown) => report(error, false))
 }
+
+/** Runs what a start runs as far as that has no effect, so that a cache of compiled code holds it. */
+export async function rehearse(configuration: string): Promise<void> {
+  const [{ parseConfig }] = await Promise.all([
+    import('../config/load.js'),
+    import('./prepare.js'),
+    import('../api/server.js'),
+  ])
+  parseConfig(configuration, 'rehearsal.toml')
+}

@@ -61,6 +61,10 @@ function problemsOfIssue(issue: z.core.$ZodIssue, value: unknown): Problem[] {
       { path, what: issue.message, remedy: typeof remedy === 'string' ? remedy : 'correct it' },
     ]
   }
+  if (issue.code === 'too_big' && Array.isArray(found)) {
+    const what = `${found.length} entries are too many`
+    return [{ path, what, remedy: `keep at most ${String(issue.maximum)}` }]
+  }
   return [{ path, what: `${typeName(found)} does not fit here`, remedy: expectation(issue) }]
 }
 
@@ -71,7 +75,7 @@ function expectation(issue: z.core.$ZodIssue): string {
     case 'too_small':
       return `it must be at least ${String(issue.minimum)}`
     case 'too_big':
-      return `it must be at most ${String(issue.maximum)}${issue.origin === 'array' ? ' entries' : ''}`
+      return `it must be at most ${String(issue.maximum)}`
     case 'invalid_value':
       return `it must be one of ${issue.values.map((value) => JSON.stringify(value)).join(', ')}`
     case 'invalid_union':

@@ -8,6 +8,7 @@ import { ExitCode, WhalescaleError, messageOf } from '../../errors.js'
 import { loadNative } from '../../native.js'
 import type { Agent } from '../../node/agent.js'
 import { holdsTooMuch, neededCapabilities, reexecuteWith } from '../../node/privileges.js'
+import { tellServiceManager } from '../../node/service.js'
 import { reloadOf, startAgent } from '../agent.js'
 import { readHandover, writeHandover } from '../handover.js'
 import type { Prepared } from '../handover.js'
@@ -60,9 +61,11 @@ async function run(prepared: Prepared): Promise<ExitCode> {
     })
     const { interface: name } = prepared.config
     log.info({ interface: name, ...agent.identity }, 'the tunnel is up')
+    await tellServiceManager('READY', log)
     await log.attach()
     await agent.join()
     const code = await agent.ended
+    await tellServiceManager('STOPPING', log)
     log.info({}, 'the tunnel is down')
     return code
   } finally {

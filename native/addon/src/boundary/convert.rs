@@ -107,6 +107,7 @@ fn peer_stats(peer: &control::PeerStatus, names: &Names, gso: bool) -> PeerStats
     let endpoint = peer.primary().map(|path| path.remote.to_string());
     PeerStats {
         id: names.name(&peer.public_key),
+        overlay_ipv6: peer.node_id.map(|id| id.overlay_address().to_string()),
         state: peer.state.name().into(),
         endpoint,
         latest_handshake_ms: peer.session_age.map(millis),

@@ -201,6 +201,8 @@ pub struct PathStats {
 #[napi(object)]
 pub struct PeerStats {
     pub id: String,
+    /// Derived from the node id, and allowed without being configured.
+    pub overlay_ipv6: Option<String>,
     pub state: String,
     pub endpoint: Option<String>,
     /// Age of the session.
