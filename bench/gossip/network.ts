@@ -9,67 +9,19 @@ import { createMesh, nextWakeup, step } from '#src/node/mesh.js'
 import type { Effect, Input, Mesh } from '#src/node/mesh.js'
 import { Random } from '#src/peers/random.js'
 import { identityOf, sharedReader, type Identity } from './identity.js'
+import {
+  datagramBytes,
+  idleMs,
+  mostTries,
+  mostWaiting,
+  openBytes,
+  retryMs,
+  type Event,
+  type NetworkOptions,
+  type Node,
+  type Session,
+} from './model.js'
 import { EventQueue } from './queue.js'
-
-export interface NetworkOptions {
-  readonly nodes: number
-  readonly anchors: number
-  readonly seed: number
-  /** Share of datagrams lost, each by itself. */
-  readonly loss: number
-  /** One way, uniform between the two. */
-  readonly delayMs: readonly [number, number]
-  /** Which endpoints the configuration gives: of anchors alone, or of all. */
-  readonly knows: 'anchors' | 'all'
-}
-
-export interface Node {
-  readonly index: number
-  readonly identity: Identity
-  mesh: Mesh
-  endpoint: string
-  alive: boolean
-  /** Bytes on the wire, with the headers of IPv6, UDP and the transport. */
-  sentBytes: number
-  /** Of these, what sessions cost beside the messages. */
-  sessionBytes: number
-  sentMessages: number
-  /** Where it tries each node. */
-  readonly routes: Map<string, readonly string[]>
-  wakeAt: number
-}
-
-interface Try {
-  readonly from: Node
-  readonly count: number
-}
-
-interface Session {
-  readonly ends: readonly [Node, Node]
-  up: boolean
-  /** The handshake under way. */
-  attempt: Try | null
-  usedAt: number
-  waiting: { readonly from: Node; readonly kind: number; readonly body: Uint8Array }[]
-}
-
-type Event =
-  | { readonly type: 'boot' | 'wake'; readonly node: Node }
-  | { readonly type: 'input'; readonly node: Node; readonly input: Input }
-  | { readonly type: 'retry'; readonly session: Session; readonly try: Try }
-  | { readonly type: 'open'; readonly session: Session; readonly from: Node }
-  | { readonly type: 'idle'; readonly session: Session }
-
-/** IPv6 40, UDP 8, transport header and tag 32. */
-const datagramBytes = 80
-/** Messages 1 and 2 of the handshake, and HELLO with its answer each way (46 bytes padded to 48). */
-const openBytes = { initiator: 148 + 48 + 2 * (48 + 80), responder: 92 + 48 + 2 * (48 + 80) }
-/** WG 6.1: REKEY_TIMEOUT, and the age at which an unused session is gone. */
-const retryMs = 5_000
-const idleMs = 180_000
-/** Handshakes of the product go on for 90 s. */
-const mostTries = 18
-const mostWaiting = 16
 
 export class Network {
   readonly options: NetworkOptions
@@ -82,6 +34,7 @@ export class Network {
   readonly #sessions = new Map<number, Session>()
   readonly #byId: Map<string, Node>
   readonly #reader = sharedReader()
+  #apart: ReadonlySet<Node> = new Set()
 
   constructor(options: NetworkOptions) {
     this.options = options
@@ -137,6 +90,15 @@ export class Network {
     node.endpoint = endpoint
     this.input(node, { type: 'network' })
     this.input(node, this.selfOf(node))
+  }
+
+  /** Nothing passes between these and the others. */
+  cut(nodes: readonly Node[]): void {
+    this.#apart = new Set(nodes)
+  }
+
+  mend(): void {
+    this.#apart = new Set()
   }
 
   /** Runs until `done`, asked after each event, or until the time; gives whether it was done. */
@@ -287,7 +249,7 @@ export class Network {
     session.usedAt = this.now
     from.sentBytes += datagramBytes + Math.ceil((4 + body.length) / 16) * 16
     from.sentMessages += 1
-    if (this.#isLost()) return
+    if (this.#isLost(from, to)) return
     const input = { type: 'message', from: from.identity.nodeId, kind, body } as const
     this.#deliver(to, input, this.#delay())
   }
@@ -296,7 +258,8 @@ export class Network {
     this.#queue.add(this.now + delay, { type: 'input', node, input })
   }
 
-  #isLost(): boolean {
+  #isLost(from: Node, to: Node): boolean {
+    if (this.#apart.has(from) !== this.#apart.has(to)) return true
     return this.options.loss > 0 && this.#random.fraction() < this.options.loss
   }
 
@@ -320,12 +283,12 @@ export class Network {
     from.sentBytes += openBytes.initiator
     from.sessionBytes += openBytes.initiator
     const known = from.routes.get(to.identity.nodeId)?.includes(to.endpoint) ?? false
-    const reaches = known && to.alive && !this.#isLost()
+    const reaches = known && to.alive && !this.#isLost(from, to)
     if (reaches) {
       to.sentBytes += openBytes.responder
       to.sessionBytes += openBytes.responder
     }
-    if (reaches && !this.#isLost()) {
+    if (reaches && !this.#isLost(to, from)) {
       this.#queue.add(this.now + this.#delay() + this.#delay(), { type: 'open', session, from })
     } else {
       this.#queue.add(this.now + retryMs, { type: 'retry', session, try: attempt })

@@ -1,0 +1,211 @@
+import t from 'tap'
+import { Network } from '../../bench/gossip/network.js'
+import type { NetworkOptions, Node } from '../../bench/gossip/model.js'
+import { meshView } from '#src/node/mesh-view.js'
+import { roundMs } from '#src/gossip/spread.js'
+
+const seed = Number(process.env['MESH_SEED'] ?? 20_261_121)
+t.comment(`seed ${seed}; set MESH_SEED for another`)
+
+function network(options: Partial<NetworkOptions> & { nodes: number }): Network {
+  return new Network({
+    anchors: 2,
+    seed,
+    loss: 0,
+    delayMs: [5, 30],
+    knows: 'anchors',
+    ...options,
+  })
+}
+
+function endpointsKnown(net: Network): boolean {
+  return net.nodes.every((node) => node.routes.size === net.nodes.length - 1)
+}
+
+/** When each other node first held `peer` in that state, in milliseconds from now on. */
+function watchState(net: Network, peer: Node, wanted: string): Map<Node, number> {
+  const since = net.now
+  const seen = new Map<Node, number>()
+  net.watch = (node, effect) => {
+    if (effect.type !== 'member' || effect.peer !== peer.identity.nodeId) return
+    if (effect.state === wanted && !seen.has(node)) seen.set(node, net.now - since)
+  }
+  return seen
+}
+
+function last<Value>(values: readonly Value[]): Value {
+  const value = values.at(-1)
+  if (value === undefined) throw new Error('nothing is last of nothing')
+  return value
+}
+
+t.test('twelve nodes that know one anchor each know all endpoints within 3 s', (t) => {
+  for (let run = 0; run < 10; run += 1) {
+    const net = network({ nodes: 12, anchors: 1, seed: seed + run })
+    net.start(500)
+    t.ok(
+      net.run(3_500, () => endpointsKnown(net)),
+      `seed ${seed + run}`,
+    )
+  }
+  t.end()
+})
+
+t.test('a killed node is Gone at each of eleven others within 8 s', (t) => {
+  for (let run = 0; run < 20; run += 1) {
+    const net = network({ nodes: 12, seed: seed + run, loss: run % 2 === 0 ? 0 : 0.03 })
+    net.start(1_000)
+    net.run(20_000 + 37 * run)
+    const victim = last(net.nodes)
+    const gone = watchState(net, victim, 'gone')
+    net.kill(victim)
+    net.run(net.now + 8_000, () => gone.size === 11)
+    t.equal(gone.size, 11, `seed ${seed + run}`)
+  }
+  t.end()
+})
+
+t.test('no node is falsely Gone at a tenth of all datagrams lost', (t) => {
+  const net = network({ nodes: 40, loss: 0.1, knows: 'all' })
+  const wrong: string[] = []
+  net.watch = (node, effect) => {
+    if (effect.type === 'member' && effect.state === 'gone')
+      wrong.push(`${node.index} at ${net.now}`)
+  }
+  net.start(2_000)
+  net.run(300_000)
+  t.strictSame(wrong, [], `seed ${seed}`)
+  t.ok(
+    net.nodes.some(({ mesh }) => mesh.self.sequence > 2),
+    'somebody was suspected and refuted it',
+  )
+  t.end()
+})
+
+t.test('an update reaches 300 nodes within 12 gossip rounds', (t) => {
+  const net = network({ nodes: 300, knows: 'all', delayMs: [5, 50] })
+  net.start(1_000, true)
+  net.run(12_000)
+  const source = last(net.nodes)
+  const reached = new Set<Node>()
+  net.watch = (node, effect) => {
+    if (effect.type === 'storeRecord' && effect.nodeId === source.identity.nodeId) reached.add(node)
+  }
+  net.input(source, net.selfOf(source, { version: '2' }))
+  net.run(net.now + 12 * roundMs, () => reached.size === 299)
+  t.equal(reached.size, 299, `seed ${seed}`)
+  t.end()
+})
+
+t.test('a quiet node of a hundred sends less than 2 KB a second', (t) => {
+  const net = network({ nodes: 100, knows: 'all' })
+  net.start(1_000)
+  net.run(30_000)
+  const before = net.nodes.map(({ sentBytes }) => sentBytes)
+  net.run(60_000)
+  const rates = net.nodes.map(({ sentBytes }, i) => (sentBytes - (before[i] ?? 0)) / 30)
+  t.ok(Math.max(...rates) <= 2_000, `${Math.max(...rates)} B/s, seed ${seed}`)
+  t.end()
+})
+
+t.test('a node that moves is known at its new address everywhere within 2 s', (t) => {
+  const net = network({ nodes: 12 })
+  net.start(1_000)
+  net.run(20_000)
+  const mover = last(net.nodes)
+  const moved = '203.0.113.99:51820'
+  net.move(mover, moved)
+  const id = mover.identity.nodeId
+  const knowing = (): Node[] =>
+    net.nodes.filter(({ routes }) => routes.get(id)?.includes(moved) ?? false)
+  net.run(net.now + 2_000, () => knowing().length === 11)
+  t.equal(knowing().length, 11, `seed ${seed}`)
+  t.end()
+})
+
+t.test('a Gone node returns by speaking', (t) => {
+  const net = network({ nodes: 5 })
+  net.start(500)
+  net.run(15_000)
+  const victim = last(net.nodes)
+  const gone = watchState(net, victim, 'gone')
+  net.kill(victim)
+  net.run(net.now + 15_000, () => gone.size === 4)
+  t.equal(gone.size, 4, `seed ${seed}`)
+  const back = watchState(net, victim, 'joined')
+  net.startNode(victim, 0)
+  net.run(net.now + 5_000, () => back.size === 4)
+  t.equal(back.size, 4, `seed ${seed}`)
+  t.end()
+})
+
+t.test('a node that leaves has Left everywhere, without ever being suspected', (t) => {
+  const net = network({ nodes: 12 })
+  net.start(500)
+  net.run(15_000)
+  const leaver = last(net.nodes)
+  const left = watchState(net, leaver, 'left')
+  net.input(leaver, { type: 'leave' })
+  net.run(net.now + 3_000, () => left.size === 11)
+  t.equal(left.size, 11, `seed ${seed}`)
+  t.equal(leaver.mesh.self.phase, 'left')
+  net.kill(leaver)
+  const gone = watchState(net, leaver, 'gone')
+  net.run(net.now + 60_000)
+  t.equal(gone.size, 0)
+  t.end()
+})
+
+t.test('two halves that were apart find together again', (t) => {
+  const net = network({ nodes: 10, knows: 'all' })
+  net.start(500)
+  net.run(15_000)
+  const half = net.nodes.slice(5)
+  net.cut(half)
+  net.run(net.now + 60_000)
+  t.ok(half.every(({ mesh }) => mesh.live.size === 4))
+  net.mend()
+  net.run(net.now + 120_000)
+  const live = net.nodes.map(({ mesh }) => mesh.live.size)
+  t.strictSame(
+    live,
+    Array.from({ length: 10 }, () => 9),
+    `seed ${seed}`,
+  )
+  t.end()
+})
+
+t.test('equal seeds give equal runs', (t) => {
+  const traces = [0, 1].map(() => {
+    const net = network({ nodes: 12, loss: 0.1 })
+    const trace: string[] = []
+    net.watch = (node, { type }) => trace.push(`${net.now} ${node.index} ${type}`)
+    net.start(500)
+    net.run(20_000)
+    return trace
+  })
+  t.strictSame(traces[0], traces[1], `seed ${seed}`)
+  t.end()
+})
+
+t.test('a known peer costs at most 2 KB of memory', (t) => {
+  const collect = globalThis.gc
+  if (collect === undefined) {
+    t.comment("needs node --expose-gc")
+    t.end()
+    return
+  }
+  const used = (): number => {
+    collect()
+    const { heapUsed, external } = process.memoryUsage()
+    return heapUsed + external
+  }
+  const net = network({ nodes: 60, knows: 'all' })
+  const before = used()
+  net.start(500)
+  net.run(10_000)
+  const known = net.nodes.reduce((sum, { mesh }) => sum + meshView(mesh).members.length, 0)
+  const each = (used() - before) / known
+  t.ok(each <= 2_048, `${each} bytes, seed ${seed}`)
+  t.end()
+})
