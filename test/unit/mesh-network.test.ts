@@ -191,7 +191,7 @@ t.test('equal seeds give equal runs', (t) => {
 t.test('a known peer costs at most 2 KB of memory', (t) => {
   const collect = globalThis.gc
   if (collect === undefined) {
-    t.comment("needs node --expose-gc")
+    t.comment('needs node --expose-gc')
     t.end()
     return
   }
