@@ -146,7 +146,10 @@ t.test(
     t.match(await client.status(), { schema: 1 }, 'others are served')
     let text = ''
     incoming.on('error', () => undefined)
-    incoming.setEncoding('utf8').on('data', (chunk: string) => (text += chunk))
+    incoming
+      .setEncoding('utf8')
+      .on('data', (chunk: string) => (text += chunk))
+      .resume()
     // What was kept is read first; the next event then tells how many were not.
     await until(() => {
       native.report({ type: 'Mtu', innerMtu: 1300 })
