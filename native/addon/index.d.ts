@@ -93,6 +93,8 @@ export interface PathStats {
   weight?: number
   mtu?: number
   gso: boolean
+  /** Whether either end counts its interface among the expensive ones. */
+  metered: boolean
 }
 
 export interface PeerStats {

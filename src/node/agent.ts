@@ -329,6 +329,9 @@ export class Agent {
       case 'Restarted':
         log.info({ peer: this.#nameOf(event.id) }, 'peer has restarted')
         return
+      case 'Network':
+        log.info({ addresses: event.sockets.map(({ address }) => address) }, 'network changed')
+        return
       case 'Mtu':
         log.info({ innerMtu: event.innerMtu }, 'inner MTU changed')
         this.events.emit({ type: 'mtu', innerMtu: event.innerMtu })

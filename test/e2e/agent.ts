@@ -26,6 +26,8 @@ export type NodePlan = {
   readonly anchor?: boolean
   readonly listenPort?: number
   readonly interface?: string
+  readonly metered?: readonly string[]
+  readonly excluded?: readonly string[]
   readonly peers: readonly PeerPlan[]
 }
 
@@ -74,6 +76,10 @@ export function toml(node: NodeFiles, plan: NodePlan): string {
     `state_dir = ${quoted(join(node.directory, `${node.name}.state`))}`,
     `control_socket = ${quoted(node.controlSocket)}`,
   ]
+  if (plan.metered !== undefined || plan.excluded !== undefined) {
+    const { metered = [], excluded = [] } = plan
+    lines.push('', '[paths]', `metered = ${list(metered)}`, `exclude = ${list(excluded)}`)
+  }
   for (const peer of plan.peers) {
     lines.push(
       '',
@@ -132,6 +138,9 @@ export type DuoOptions = {
   readonly endpointOfA?: string
   readonly endpointOfB?: string
   readonly mtu?: number
+  /** Interfaces of `a`. */
+  readonly meteredA?: readonly string[]
+  readonly excludedA?: readonly string[]
   readonly launcherA?: readonly string[]
 }
 
@@ -163,7 +172,8 @@ export async function twoAgents(
     endpoints: endpoints(options.endpointOfA),
     allowedIps: [`${overlayA}/32`],
   }
-  configure(a, { addresses: [`${overlayA}/24`], peers: [peerB], ...mtu })
+  const paths = { metered: options.meteredA ?? [], excluded: options.excludedA ?? [] }
+  configure(a, { addresses: [`${overlayA}/24`], peers: [peerB], ...paths, ...mtu })
   configure(b, { addresses: [`${overlayB}/24`], peers: [peerA], ...mtu })
   const [runningA, runningB] = await Promise.all([up(a, options.launcherA), up(b)])
   return { a: runningA, b: runningB }

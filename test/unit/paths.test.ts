@@ -22,6 +22,7 @@ function path(id: number | null, local: string, txBytes: number): Path {
     weight: null,
     mtu: 1400,
     gso: true,
+    metered: false,
   }
 }
 
@@ -46,6 +47,13 @@ function view(...paths: Path[]): PathsView {
 t.test('what is unmeasured is a dash, and a measured zero is a zero', (t) => {
   const line = pathsTable(view(path(null, '10.0.0.1:1', 0))).split('\n')[1] ?? ''
   t.match(line, /^b +- +eth0 .* probing +- +- +0\.0 %/)
+  t.end()
+})
+
+t.test('a metered path says so beside its interface', (t) => {
+  const metered = { ...path(1, '10.1.0.1:1', 0), metered: true }
+  const line = pathsTable(view(metered)).split('\n')[1] ?? ''
+  t.match(line, /^b +1 +eth0 \(metered\) +10\.1\.0\.1:1/)
   t.end()
 })
 

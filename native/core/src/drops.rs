@@ -39,7 +39,7 @@ drop_reasons! {
     SendFailed => "outSendFailed",
     /// Outbound: the bond's queue was full.
     QueueFull => "outQueueFull",
-    /// Outbound: the bond's queue was too slow; CoDel tells the flow to slow down.
+    /// Outbound: the queue was too slow; CoDel tells the flow to slow down.
     QueueDelay => "outQueueDelay",
     /// Outbound: too many messages waited for a session; the oldest went.
     MessageQueueFull => "outMessageQueueFull",
@@ -57,6 +57,8 @@ drop_reasons! {
     RateLimited => "inRateLimited",
     /// Inbound: no key has this receiver index.
     UnknownIndex => "inUnknownIndex",
+    /// Inbound: a handshake response or a cookie reply to nothing that we sent.
+    UnknownHandshake => "inUnknownHandshake",
     /// Inbound: the key is too old.
     KeyExpired => "inKeyExpired",
     /// Inbound: not authentic.
@@ -77,6 +79,8 @@ drop_reasons! {
     MessageRate => "inMessageRate",
     /// Inbound: more control frames than control takes.
     ControlQueueFull => "inControlQueueFull",
+    /// Inbound: too much waited in the socket; CoDel tells the flow to slow down.
+    BacklogDelay => "inQueueDelay",
     /// Inbound: the TUN device refused the packet.
     TunRefused => "inTunRefused",
 }

@@ -11,6 +11,7 @@ use arrayvec::ArrayVec;
 
 use crate::activity::Activity;
 use crate::aead::AeadKey;
+use crate::bond::bare::LossReport;
 use crate::bond::feedback::Feedback;
 use crate::routes::Routes;
 use crate::time::Instant;
@@ -72,6 +73,8 @@ pub struct PathGauge {
     pub queue_us: AtomicU32,
     /// Bytes sent on it.
     pub sent_bytes: AtomicU64,
+    /// Bytes of authentic datagrams that came by it, as the receive machine counts them.
+    pub received_bytes: AtomicU64,
     /// Share of the peer's packets that it gets, per mille, plus one.
     pub weight: AtomicU32,
 }
@@ -93,6 +96,8 @@ pub struct BondGauge {
     /// them; the receive machine is as patient with what is missing.
     pub best_rtt_us: AtomicU32,
     pub slowest_rtt_us: AtomicU32,
+    /// Bytes a second that the paths which carry are known to end at, for each copy of a feedback.
+    pub reverse_rate: AtomicU64,
 }
 
 /// Allowed IPs of all peers: where a packet goes, and which sources a peer may use.
@@ -173,6 +178,8 @@ pub enum ToReceiver {
         endpoint: Endpoint,
         /// Drawn anew with each use of the number: another one means that its count begins anew.
         token: u64,
+        /// Where to note what comes by it.
+        gauge: Arc<PathGauge>,
     },
     /// The peer was restarted: its paths and sequences begin anew.
     Restarted(PeerIndex),
@@ -208,12 +215,17 @@ pub enum Crossing {
         peer: PeerIndex,
         feedback: Box<Feedback>,
     },
+    /// The other end says what it misses of our bare data.
+    Loss { peer: PeerIndex, report: LossReport },
     /// Tell the other end what has arrived of its: on the two best paths, or on all.
     Report {
         peer: PeerIndex,
         frame: Vec<u8>,
         everywhere: bool,
     },
+    /// A newer authentic packet of a stock peer came from there: the answer goes there, too (whitepaper,
+    /// section 2.1). Control hears of it as well, and is right where the two differ.
+    Roamed { peer: PeerIndex, endpoint: Endpoint },
 }
 
 /// From the send machine to control.
@@ -229,6 +241,8 @@ pub enum FromSender {
         path: PathId,
         health: PathHealth,
     },
+    /// Large packets are lost on a path that carries others: it may have shrunk.
+    LargeLost { peer: PeerIndex, path: PathId },
     /// A datagram of this many bytes does not fit the path.
     TooBig {
         peer: PeerIndex,
@@ -247,7 +261,8 @@ pub enum FromReceiver {
     },
     /// The first packet under a key that the other end initiated: it may be used for sending.
     Confirmed { peer: PeerIndex, index: u32 },
-    /// A newer authentic packet came from another address than the current one.
+    /// A newer authentic packet came from another address than the current one: one that is no path of
+    /// the peer, or data on a path while the current address is silent.
     Moved { peer: PeerIndex, from: Endpoint },
     /// The key is due for renewal.
     KeyAged(PeerIndex),

@@ -4,7 +4,8 @@
 //! to the size in question, and only its authenticated reply says that the size passes. The search
 //! starts with the largest size, because most paths carry it, and bisects below. Invariant: the
 //! value in use was confirmed on this path, or is the minimum, or was never to be discovered; whether
-//! the minimum passes is probed last of all, when nothing larger did.
+//! the minimum passes is probed last of all, when nothing larger did. Traffic that stalls is a hint that
+//! the path has shrunk: the size in use is then confirmed out of turn.
 
 use std::time::Duration;
 
@@ -21,6 +22,17 @@ const RAISE_INTERVAL: Duration = Duration::from_secs(600);
 const CONFIRM_INTERVAL: Duration = Duration::from_secs(30);
 /// The search ends at this precision: the padding of a datagram is as coarse.
 const STEP: u16 = 16;
+/// On a dead path lost probes mean nothing: it must have brought something within this span.
+const ALIVE: Duration = Duration::from_secs(2);
+/// Bounds of a probe's time when traffic stalls. Below RFC 8899's one second, because the small probe
+/// beside it must have been answered within that time for the loss to count.
+const HASTE_MIN: Duration = Duration::from_millis(500);
+/// Round trips that a probe gets when traffic stalls.
+const HASTE: u32 = 4;
+/// Stalls have other reasons too: a size that was confirmed out of turn is not again within this, which
+/// doubles each time, up to the longest; after twice that, all is forgotten.
+const SUSPICION_SPACING: Duration = Duration::from_secs(1);
+const SUSPICION_SPACING_MAX: Duration = Duration::from_secs(16);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
@@ -31,8 +43,11 @@ enum Phase {
         raise_at: Instant,
         confirm_at: Instant,
     },
-    /// Probing the size in use again.
-    Confirming { raise_at: Instant },
+    /// Probing the size in use again, each probe for so long.
+    Confirming {
+        raise_at: Instant,
+        patience: Duration,
+    },
 }
 
 /// What the search wants of its owner.
@@ -87,8 +102,11 @@ pub struct PathMtu {
     minimum: Option<bool>,
     phase: Phase,
     lost: u8,
-    /// When the probe under way counts as lost.
+    /// When the probe under way was sent, and when it counts as lost.
+    probed: Instant,
     deadline: Option<Instant>,
+    /// When the size was last confirmed out of turn, and how soon it may be again.
+    suspected: Option<(Instant, Duration)>,
 }
 
 impl PathMtu {
@@ -109,7 +127,9 @@ impl PathMtu {
             minimum: None,
             phase,
             lost: 0,
+            probed: Instant::default(),
             deadline: None,
+            suspected: None,
         }
     }
 
@@ -121,6 +141,33 @@ impl PathMtu {
     /// Whether packets of [`Self::current`] pass, as far as is known.
     pub fn fits(&self) -> bool {
         !self.warned && self.minimum != Some(false)
+    }
+
+    /// Whether packets of [`Self::current`] are known to pass, or there is no way to know.
+    pub fn is_confirmed(&self) -> bool {
+        self.fits() && (self.minimum == Some(true) || self.sizing == Sizing::Assumed)
+    }
+
+    /// Traffic on the path stalls, perhaps because what is large vanishes: the size in use is confirmed
+    /// at once. `rtt`: the path's round trip.
+    pub fn suspect(&mut self, rtt: Option<Duration>, now: Instant) {
+        let (recent, spacing) = match self.suspected {
+            Some((at, spacing)) if now - at < SUSPICION_SPACING_MAX * 2 => {
+                let doubled = (spacing * 2).min(SUSPICION_SPACING_MAX);
+                (now - at < spacing, doubled)
+            }
+            _ => (false, SUSPICION_SPACING),
+        };
+        if let Phase::Complete { raise_at, .. } = self.phase
+            && self.is_confirmed()
+            && !recent
+        {
+            let patience = rtt.map_or(PROBE_TIMEOUT, |rtt| {
+                (rtt * HASTE).clamp(HASTE_MIN, PROBE_TIMEOUT)
+            });
+            self.suspected = Some((now, spacing));
+            self.phase = Phase::Confirming { raise_at, patience };
+        }
     }
 
     /// The path changed: what was learned is void.
@@ -143,16 +190,20 @@ impl PathMtu {
         }
     }
 
-    /// Advances the search. `alive` says whether the path answered anything lately: on a dead path
-    /// lost probes mean nothing. `busy` says whether there is traffic worth confirming for.
-    pub fn poll(&mut self, now: Instant, alive: bool, busy: bool) -> Option<Step> {
+    /// Advances the search. `heard`: when the path last brought anything, without which lost probes mean
+    /// nothing. `busy` says whether there is traffic worth confirming for.
+    pub fn poll(&mut self, now: Instant, heard: Option<Instant>, busy: bool) -> Option<Step> {
         if let Some(deadline) = self.deadline {
             if now < deadline {
                 return None;
             }
             self.deadline = None;
-            if alive {
+            if heard.is_some_and(|heard| self.counts_as_alive(heard, now)) {
                 self.lost += 1;
+            } else if let Some(raise_at) = self.in_haste() {
+                // The path is silent altogether, which is no matter of sizes.
+                self.complete(now, raise_at);
+                return None;
             }
             if self.lost >= MAX_PROBES && self.size_failed(now) {
                 return Some(Step::TooSmall);
@@ -166,18 +217,37 @@ impl PathMtu {
             if now >= raise_at {
                 self.search(self.ceiling, self.ceiling.saturating_add(1));
             } else if now >= confirm_at && busy && (self.fixed || self.current > mtu::INNER_MIN) {
-                self.phase = Phase::Confirming { raise_at };
+                let patience = PROBE_TIMEOUT;
+                self.phase = Phase::Confirming { raise_at, patience };
             } else if now >= confirm_at {
                 self.complete(now, raise_at);
             }
         }
-        let size = match self.phase {
-            Phase::Searching { candidate, .. } => candidate,
-            Phase::Confirming { .. } => self.current,
+        let (size, patience) = match self.phase {
+            Phase::Searching { candidate, .. } => (candidate, PROBE_TIMEOUT),
+            Phase::Confirming { patience, .. } => (self.current, patience),
             Phase::Complete { .. } => return None,
         };
-        self.deadline = Some(now + PROBE_TIMEOUT);
+        self.probed = now;
+        self.deadline = Some(now + patience);
         Some(Step::Probe(size))
+    }
+
+    /// Whether what was heard then says that the path would have answered the probe under way.
+    fn counts_as_alive(&self, heard: Instant, now: Instant) -> bool {
+        if self.in_haste().is_some() {
+            heard >= self.probed
+        } else {
+            now - heard < ALIVE
+        }
+    }
+
+    /// When to try larger sizes again, if the size in use is being confirmed out of turn.
+    fn in_haste(&self) -> Option<Instant> {
+        match self.phase {
+            Phase::Confirming { raise_at, patience } if patience < PROBE_TIMEOUT => Some(raise_at),
+            _ => None,
+        }
     }
 
     /// A probe of `size` came back.
@@ -189,8 +259,9 @@ impl PathMtu {
                 self.current = size;
                 self.settle_or_search(too_big, now);
             }
-            Phase::Confirming { raise_at } if size == self.current => {
+            Phase::Confirming { raise_at, .. } if size == self.current => {
                 self.warned = false;
+                self.minimum = Some(true);
                 self.complete(now, raise_at);
             }
             _ => {}

@@ -38,7 +38,7 @@ fn push_all_at(
             sequence,
             true,
             &packet(sequence),
-            path,
+            Some(path),
             &mut |packet| delivered.push(sequence_of(packet)),
         );
     }
@@ -107,7 +107,9 @@ fn an_unordered_packet_is_delivered_at_once_and_takes_no_sequence() {
     let mut reorder = Reorder::new(Depth::Auto);
     push_all(&mut reorder, [0, 2]);
     let mut delivered = 0;
-    reorder.push(START, 1, false, &packet(1), 0, &mut |_| delivered += 1);
+    reorder.push(START, 1, false, &packet(1), Some(0), &mut |_| {
+        delivered += 1
+    });
     assert_eq!(delivered, 1);
     assert_eq!(push_all(&mut reorder, [1]), [1, 2]);
 }
@@ -154,7 +156,8 @@ fn a_path_that_is_gone_is_not_waited_for() {
     let mut reorder = Reorder::new(Depth::Auto);
     push_all_at(&mut reorder, START, 1, [0]);
     push_all_at(&mut reorder, START, 0, [2]);
-    reorder.path_gone(START + ms(10), 1);
+    reorder.path_gone(1);
+    push_all_at(&mut reorder, START + ms(10), 0, [3]);
     assert_eq!(reorder.next_deadline(), Some(START + ms(10) + MIN_WAIT));
 }
 
@@ -428,7 +431,7 @@ proptest! {
             let mut bytes = vec![0; size];
             bytes[..8].copy_from_slice(&sequence.to_le_bytes());
             let mut note = |packet: &[u8]| *delivered.entry(sequence_of(packet)).or_default() += 1;
-            reorder.push(now, sequence, true, &bytes, path, &mut note);
+            reorder.push(now, sequence, true, &bytes, Some(path), &mut note);
             reorder.expire(now, &mut note);
             prop_assert!(budget.owned() <= 1 << 20);
         }

@@ -56,11 +56,14 @@ fn any_frame() -> impl Strategy<Value = Frame> {
         reply,
     });
     let bind =
-        any::<(u8, u64, u32, bool)>().prop_map(|(path, token, link, reply)| Frame::PathBind {
-            path,
-            token,
-            link,
-            reply,
+        any::<(u8, u64, u32, bool, bool)>().prop_map(|(path, token, link, metered, reply)| {
+            Frame::PathBind {
+                path,
+                token,
+                link,
+                metered,
+                reply,
+            }
         });
     let message = (0x10..=0x3f_u8, prop::collection::vec(any::<u8>(), 0..=1120))
         .prop_map(|(kind, body)| Frame::Message { kind, body });

@@ -1,5 +1,5 @@
 //! The process between two real network namespaces, which the tests make and remove.
-//! Run with `cargo test -p whalescale-netem --test process -- --ignored` as root.
+//! `npm test` runs them as root; `cargo test -p whalescale-netem --test process -- --ignored` does so alone.
 
 use std::io::{self, BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Output, Stdio};

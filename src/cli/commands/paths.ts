@@ -54,7 +54,7 @@ function rows(view: PathsView, bars: Map<Path, string>): string[][] {
     return peer.paths.map((path) => [
       peer.name,
       path.id === null ? '-' : String(path.id),
-      path.interface ?? '-',
+      (path.interface ?? '-') + (path.metered ? ' (metered)' : ''),
       path.local ?? '-',
       path.remote,
       path.kind,

@@ -150,5 +150,6 @@ fn path_stats(path: &control::PathStatus, gso: bool) -> PathStats {
         weight: path.weight,
         mtu: Some(path.inner_mtu),
         gso,
+        metered: path.metered,
     }
 }

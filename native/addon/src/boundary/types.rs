@@ -196,6 +196,8 @@ pub struct PathStats {
     pub weight: Option<f64>,
     pub mtu: Option<u16>,
     pub gso: bool,
+    /// Whether either end counts its interface among the expensive ones.
+    pub metered: bool,
 }
 
 #[napi(object)]

@@ -6,7 +6,8 @@
 //! - a gap is reported once it is lost rather than late (three later packets and a time that adapts to
 //!   the path), in every feedback from then on, until it is filled or [`HORIZON`] old;
 //! - feedback is due only while there is something new to say or a last word to repeat, never more
-//!   often than each [`SPACING`], and, where the reverse rate is known, takes 1 % of it at most.
+//!   often than each [`SPACING`], and, where the reverse rate is known, no more often than 1 % of it
+//!   allows, or each [`INTERVAL`].
 
 mod path;
 
@@ -25,9 +26,6 @@ const NUMBERS: usize = 16;
 pub const SPACING: Duration = Duration::from_millis(2);
 /// Feedbacks are this far apart while data arrives, if neither the round trip nor the budget says otherwise.
 pub const INTERVAL: Duration = Duration::from_millis(10);
-/// The budget never stretches the interval beyond this: repairs would come too late for any deadline.
-/// Below 1.2 Mbit/s of reverse rate, feedback therefore takes more than its 1 %.
-const INTERVAL_MAX: Duration = Duration::from_millis(100);
 /// The feedback after a silence comes this long after the first packet, to tell of its companions too.
 const FIRST_DELAY: Duration = Duration::from_millis(1);
 /// Times that the last word is repeated when nothing more arrives, each after twice the time.
@@ -74,6 +72,8 @@ pub struct Arrivals {
     number: u32,
     /// Smallest time between two feedbacks of the regular kind.
     interval: Duration,
+    /// The round trip of the best path: what is missing for longer was repaired, not late.
+    rtt: Option<Duration>,
     /// Bytes a second that the other direction carries.
     reverse_rate: Option<u64>,
     /// Outer bytes of the last feedback.
@@ -106,12 +106,13 @@ impl Arrivals {
         datagram_bytes: usize,
         same_path: bool,
     ) -> Arrival {
+        let late_max = same_path.then(|| self.rtt.unwrap_or(Duration::MAX));
         let Some((path, bucket)) = self.place(now, shim) else {
             return Arrival::unknown(shim);
         };
         let path_sequence = path.extend(shim.path_sequence);
         let new_to_path = path.note(now, path_sequence);
-        let missing = path.fill(now, path_sequence, same_path);
+        let missing = path.fill(now, path_sequence, late_max);
         if same_path {
             path.deliver(now, path_sequence, datagram_bytes);
         }
@@ -156,6 +157,7 @@ impl Arrivals {
 
     /// The smoothed round trip of the peer's best path: a quarter of it is the feedback interval.
     pub fn set_rtt(&mut self, rtt: Duration) {
+        self.rtt = Some(rtt);
         self.interval = (rtt / 4).clamp(SPACING, INTERVAL);
     }
 
@@ -250,7 +252,9 @@ impl Arrivals {
         };
         let share = (rate / RATE_SHARE).max(1);
         let nanos = (self.feedback_bytes as u64).saturating_mul(1_000_000_000) / share;
-        span.max(Duration::from_nanos(nanos).min(INTERVAL_MAX))
+        // The sender suspects a path that is silent for longer: below some 15 Mbit/s of reverse rate,
+        // feedback takes more than its share.
+        span.max(Duration::from_nanos(nanos).min(INTERVAL))
     }
 }
 

@@ -5,14 +5,15 @@
 //! arrivals are noted and reported back, and a reordering buffer restores the order.
 
 pub mod arrivals;
-mod classify;
+pub mod bare;
+pub(crate) mod classify;
 pub mod feedback;
 pub mod model;
 mod queue;
 pub(crate) mod receive;
 mod recent;
 pub mod reorder;
-mod ring;
+pub(crate) mod ring;
 pub mod schedule;
 mod sequences;
 pub mod shim;

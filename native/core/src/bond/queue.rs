@@ -1,7 +1,10 @@
 //! Packets of one peer before they are scheduled: bounded, and kept short by CoDel (RFC 8289).
 //!
-//! Sequences are given after this queue, so that what is dropped here leaves no hole for the other
-//! end to wait for, and the inner flow's congestion control learns what the paths can carry.
+//! Bucket sequences are given here, no earlier than a packet behind leaves before its turn: what is
+//! dropped has none yet, so that it leaves no hole for the other end to wait for, and the inner
+//! flow's congestion control learns what the paths can carry.
+//!
+//! Invariant: the packets that have a sequence are in front of those that have none.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -22,6 +25,8 @@ pub(crate) struct Packet {
     /// Length of the inner packet in it.
     pub inner: usize,
     pub queued: Instant,
+    /// Its place in the order of the bucket, once it is known.
+    pub sequence: Option<u64>,
 }
 
 /// The queue. Packets leave through [`Queue::pop`], or are dropped by it.
@@ -29,10 +34,13 @@ pub(crate) struct Packet {
 pub(crate) struct Queue {
     packets: VecDeque<Packet>,
     bytes: usize,
+    next_sequence: u64,
     /// CoDel's state: when the delay was first too long, and the drops since.
     above_since: Option<Instant>,
     next_drop: Option<Instant>,
     count: u32,
+    /// Delay until then has another reason than too high a load.
+    excused_until: Option<Instant>,
 }
 
 impl Queue {
@@ -62,46 +70,93 @@ impl Queue {
         Ok(())
     }
 
-    fn take(&mut self) -> Option<Packet> {
-        let packet = self.packets.pop_front()?;
+    /// Bytes that wait, as they will be sent.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// The sequence that the next packet gets that has none.
+    pub(crate) fn next_sequence(&self) -> u64 {
+        self.next_sequence
+    }
+
+    /// What waits until then does so because a path died: that is no standing queue.
+    pub(crate) fn excuse_until(&mut self, at: Instant) {
+        self.excused_until = Some(at);
+    }
+
+    /// The other end counts from the beginning.
+    pub(crate) fn restart(&mut self) {
+        self.next_sequence = 0;
+        for packet in &mut self.packets {
+            packet.sequence = None;
+        }
+    }
+
+    fn remove(&mut self, place: usize) -> Option<Packet> {
+        let packet = self.packets.remove(place)?;
         self.bytes -= packet.bytes.len();
         Some(packet)
     }
 
-    /// The next packet to send. `dropped` gets those that CoDel drops on the way; `rtt` is the
-    /// round trip of the bond.
+    /// The packet behind `ahead` bytes, to be sent now. `spread` is the delay that the paths need to
+    /// be in use all of them, `rtt` the round trip of the bond; `dropped` gets what CoDel drops.
     pub(crate) fn pop(
         &mut self,
         now: Instant,
-        rtt: Duration,
-        mut dropped: impl FnMut(Packet),
+        ahead: usize,
+        (spread, rtt): (Duration, Duration),
+        dropped: impl FnOnce(Packet),
     ) -> Option<Packet> {
         let interval = INTERVAL.max(rtt * 4);
-        let target = TARGET.max(interval / 10);
-        loop {
-            let packet = self.take()?;
-            if now - packet.queued < target || self.packets.is_empty() {
-                self.above_since = None;
-                self.next_drop = None;
-                return Some(packet);
+        if ahead == 0 && self.is_drop_due(now, interval, TARGET.max(interval / 10) + spread) {
+            let place = self
+                .packets
+                .partition_point(|packet| packet.sequence.is_some());
+            if place + 1 < self.packets.len() {
+                self.count_drop(now, interval);
+                if let Some(packet) = self.remove(place) {
+                    dropped(packet);
+                }
             }
-            let since = *self.above_since.get_or_insert(now);
-            let due = match self.next_drop {
-                Some(next) => now >= next,
-                None => now - since >= interval,
-            };
-            if !due {
-                return Some(packet);
-            }
-            // RFC 8289, section 5.3: drops come closer by the inverse square root of their count.
-            self.count = if self.next_drop.is_some() {
-                self.count + 1
-            } else {
-                (self.count / 2).max(1)
-            };
-            let next = self.next_drop.unwrap_or(now);
-            self.next_drop = Some(next + interval.div_f64(f64::from(self.count).sqrt()));
-            dropped(packet);
         }
+        let mut before = 0;
+        let place = self.packets.iter().position(|packet| {
+            before += packet.bytes.len();
+            before > ahead
+        })?;
+        for packet in self.packets.iter_mut().take(place + 1) {
+            if packet.sequence.is_none() {
+                packet.sequence = Some(self.next_sequence);
+                self.next_sequence += 1;
+            }
+        }
+        self.remove(place)
+    }
+
+    /// Whether the delay has been above the target for so long that a packet is to be dropped.
+    fn is_drop_due(&mut self, now: Instant, interval: Duration, target: Duration) -> bool {
+        let excused = self.excused_until.is_some_and(|until| now < until);
+        if excused || self.delay(now) < target || self.packets.len() < 2 {
+            self.above_since = None;
+            self.next_drop = None;
+            return false;
+        }
+        let since = *self.above_since.get_or_insert(now);
+        match self.next_drop {
+            Some(next) => now >= next,
+            None => now - since >= interval,
+        }
+    }
+
+    /// RFC 8289, section 5.3: drops come closer by the inverse square root of their count.
+    fn count_drop(&mut self, now: Instant, interval: Duration) {
+        self.count = if self.next_drop.is_some() {
+            self.count + 1
+        } else {
+            (self.count / 2).max(1)
+        };
+        let next = self.next_drop.unwrap_or(now);
+        self.next_drop = Some(next + interval.div_f64(f64::from(self.count).sqrt()));
     }
 }

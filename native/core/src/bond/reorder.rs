@@ -101,14 +101,15 @@ impl Reorder {
 
     /// Takes an inner packet, and gives `deliver` what may go on, in order: this one at once, or later.
     ///
-    /// `sequence` is the extended bucket sequence, `path` the path that the packet was first sent on.
+    /// `sequence` is the extended bucket sequence, `path` the path that the packet was sent on and came by;
+    /// none for a repair or a second copy, which tells nothing of any path.
     pub fn push(
         &mut self,
         now: Instant,
         sequence: u64,
         ordered: bool,
         packet: &[u8],
-        path: u8,
+        path: Option<u8>,
         deliver: &mut dyn FnMut(&[u8]),
     ) {
         if !ordered {
@@ -129,6 +130,9 @@ impl Reorder {
             return;
         }
         self.learn(now, &arrived);
+        if sequence == self.next && matches!(arrived, Arrived::Recovered(_)) {
+            self.wait.repaired_oldest(now);
+        }
         if sequence < self.next {
             self.stats.late += 1;
             deliver(packet);
@@ -189,9 +193,9 @@ impl Reorder {
     }
 
     /// A path carries nothing any more: gaps no longer wait for it to pass them.
-    pub fn path_gone(&mut self, now: Instant, path: u8) {
+    /// What that proves lost is given up with the next packet or deadline.
+    pub fn path_gone(&mut self, path: u8) {
         self.gaps.path_gone(path);
-        self.gaps.prove(now, IN_USE);
     }
 
     /// The counters.

@@ -4,16 +4,28 @@
 //! second seal and the replay window drops whichever copy comes second.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
+use crate::aead::{HEADER_LEN, TAG_LEN};
+use crate::constants::mtu;
 use crate::time::Instant;
 
 use super::model::Digest;
+use super::shim::SHIM_LEN;
 
-/// Bytes kept for one path: with eight peers of four paths, the 32 MiB of the design.
-const LIMIT: usize = 1 << 20;
+/// Bytes kept for one path: what 1 Gbit/s has in flight in 60 ms, until a silent path of 20 ms is suspected.
+const LIMIT: usize = 8 << 20;
+/// Bytes kept for all paths of all peers (design, section 4).
+const LIMIT_ALL: usize = 32 << 20;
 /// After this long no inner flow waits for the packet any more.
 const TOO_OLD: Duration = Duration::from_secs(2);
+/// Datagrams longer than this carry more than the smallest inner MTU.
+const LARGE: usize = HEADER_LEN + SHIM_LEN + mtu::INNER_MIN as usize + TAG_LEN;
+/// So many large ones lost, none of them arriving between, is not chance alone.
+const VANISHING: u32 = 8;
 /// A packet that was repaired this often and is still missing meets a path that is not there.
 const REPAIRS: u8 = 3;
 
@@ -27,15 +39,42 @@ struct Sent {
     repairs: u8,
 }
 
+/// Bytes that all rings keep; clones share it.
+#[derive(Clone, Default)]
+pub(crate) struct RingMemory(Arc<AtomicUsize>);
+
 /// The ring.
-#[derive(Default)]
 pub(crate) struct Ring {
     first: u64,
     sent: VecDeque<Sent>,
     bytes: usize,
+    memory: RingMemory,
+    /// Large ones that were reported missing since the last one that arrived.
+    vanished: u32,
+}
+
+impl Drop for Ring {
+    fn drop(&mut self) {
+        self.memory.0.fetch_sub(self.bytes, Relaxed);
+    }
 }
 
 impl Ring {
+    /// An empty ring, counted in `memory`.
+    pub(crate) fn sharing(memory: &RingMemory) -> Self {
+        Self {
+            first: 0,
+            sent: VecDeque::new(),
+            bytes: 0,
+            memory: memory.clone(),
+            vanished: 0,
+        }
+    }
+
+    fn is_over_limit(&self) -> bool {
+        self.bytes > LIMIT || self.memory.0.load(Relaxed) > LIMIT_ALL
+    }
+
     /// Keeps the datagram with this path sequence, which follows the one before. `recycle` gets the
     /// memory of what has to go for it.
     pub(crate) fn push(
@@ -49,6 +88,7 @@ impl Ring {
             self.first = sequence;
         }
         self.bytes += datagram.len();
+        self.memory.0.fetch_add(datagram.len(), Relaxed);
         self.sent.push_back(Sent {
             datagram: Some(datagram),
             at: now,
@@ -56,7 +96,7 @@ impl Ring {
             repaired: None,
             repairs: 0,
         });
-        while self.bytes > LIMIT
+        while self.is_over_limit() && self.bytes > 0
             || self
                 .sent
                 .front()
@@ -76,6 +116,7 @@ impl Ring {
     fn free(&mut self, datagram: Option<Vec<u8>>, recycle: &mut impl FnMut(Vec<u8>)) {
         if let Some(datagram) = datagram {
             self.bytes -= datagram.len();
+            self.memory.0.fetch_sub(datagram.len(), Relaxed);
             recycle(datagram);
         }
     }
@@ -93,6 +134,9 @@ impl Ring {
             if digest.has_arrived(self.first + place) {
                 let sent = self.sent.get_mut(place as usize);
                 let datagram = sent.and_then(|sent| sent.datagram.take());
+                if datagram.as_ref().is_some_and(|bytes| bytes.len() > LARGE) {
+                    self.vanished = 0;
+                }
                 self.free(datagram, &mut recycle);
             }
         }
@@ -119,6 +163,13 @@ impl Ring {
         else {
             return false;
         };
+        let large = sent
+            .datagram
+            .as_ref()
+            .is_some_and(|bytes| bytes.len() > LARGE);
+        if sent.missed.is_none() && large {
+            self.vanished = self.vanished.saturating_add(1);
+        }
         let early = now - *sent.missed.get_or_insert(now) < patience;
         let recent = sent.repaired.is_some_and(|at| now - at < again_after);
         let wanted = sent.datagram.is_some()
@@ -133,6 +184,15 @@ impl Ring {
         wanted
     }
 
+    /// Whether what is large seems to vanish while other packets arrive; says so once.
+    pub(crate) fn take_vanishing(&mut self) -> bool {
+        let vanishing = self.vanished >= VANISHING;
+        if vanishing {
+            self.vanished = 0;
+        }
+        vanishing
+    }
+
     /// The datagram with this sequence, if it is still kept.
     pub(crate) fn datagram(&self, sequence: u64) -> Option<&[u8]> {
         self.sent.get(self.place(sequence)?)?.datagram.as_deref()
@@ -143,8 +203,11 @@ impl Ring {
     }
 
     /// What is not known to have arrived, oldest first.
-    pub(crate) fn into_datagrams(self) -> impl Iterator<Item = Vec<u8>> {
-        self.sent.into_iter().filter_map(|sent| sent.datagram)
+    pub(crate) fn take_datagrams(&mut self) -> impl Iterator<Item = Vec<u8>> + use<> {
+        self.memory.0.fetch_sub(self.bytes, Relaxed);
+        self.bytes = 0;
+        let sent = std::mem::take(&mut self.sent);
+        sent.into_iter().filter_map(|sent| sent.datagram)
     }
 
     /// Sequences that are not known to have arrived, oldest first.

@@ -1,7 +1,7 @@
 //! Which path the next packet takes (design, section 5, Schedulers).
 //!
 //! A scheduler sees what the models say of the paths that may carry, and picks one that may send
-//! now, or none: then the packet waits.
+//! now and a packet for it, or none: then the packets wait.
 
 use std::str::FromStr;
 use std::time::Duration;
@@ -13,19 +13,36 @@ pub(crate) struct Candidate {
     pub place: usize,
     /// Whether its pacing lets a packet out now.
     pub ready: bool,
-    /// When a packet sent now would arrive, on a clock that all paths share; nothing before the
-    /// first measurement.
-    pub arrival: Option<i64>,
+    /// Whether it waits for its pacing alone, not for feedback.
+    pub open: bool,
+    /// When a packet given to it now would arrive, nanoseconds on a clock that all paths share.
+    pub arrival: i64,
     /// Bytes a second that it is paced at.
     pub rate: f64,
+    /// Bytes a second that its bottleneck carries.
+    pub link: f64,
     pub rtt: Option<Duration>,
 }
 
-/// A policy. `pressed` says that packets have been waiting for a while: the fastest path alone does
-/// not carry the load.
+/// What is to be sent next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Choice {
+    /// Place in the bond's table of the path to take.
+    pub place: usize,
+    /// Bytes of the queue that are left to the other paths: it gets the packet behind them.
+    pub ahead: usize,
+}
+
+/// A policy.
 pub(crate) trait Scheduler: Send {
-    /// The place of the path to take, among those that are ready.
-    fn choose(&mut self, bytes: usize, paths: &[Candidate], pressed: bool) -> Option<usize>;
+    /// What to send next on a path that is ready, when `queued` bytes wait and the first packet has
+    /// `bytes`.
+    fn choose(&mut self, bytes: usize, queued: usize, paths: &[Candidate]) -> Option<Choice>;
+
+    /// How much longer the queue has to be, nanoseconds, for all paths to be in use.
+    fn spread(&self, _paths: &[Candidate]) -> i64 {
+        0
+    }
 
     /// Whether every packet goes on every path.
     fn duplicates(&self) -> bool {
@@ -82,37 +99,72 @@ impl Policy {
     }
 }
 
-/// Earliest delivery path first (Chebrolu and Rao, 2006): the packet takes the path on which it
-/// arrives first. A slower path only helps when the faster one cannot carry the load, so it is left
-/// alone until packets wait.
+/// Earliest delivery path first (Chebrolu and Rao, 2006), with one queue for all paths: a path that
+/// can send gets the packet that the others would deliver just when it can. So the packets arrive in
+/// their order, and a slower path is used from the moment on that the queue is longer than its delay
+/// exceeds that of the others, never at their expense.
 struct Edpf;
 
-/// A path that delivers this much later is not used for a load that is not pressing.
-const NEARBY: i64 = 2_000_000;
+/// A path that delivers this much later than the first is not used at all: what it carries would
+/// come later than the inner flow's patience (its least time-out is 200 ms).
+const FAR: i64 = 285_000_000;
+/// A path with a smaller share of the rate is not worth a queue as long as its delay.
+const NEGLIGIBLE: f64 = 0.05;
+/// A delay that much longer is no price.
+const NEARBY: i64 = 10_000_000;
+
+impl Edpf {
+    /// The paths that are of use.
+    fn useful(paths: &[Candidate]) -> impl Iterator<Item = &Candidate> + Clone {
+        let best = paths.iter().map(|path| path.arrival).min().unwrap_or(0);
+        let total: f64 = paths.iter().map(|path| path.link).sum();
+        paths.iter().filter(move |path| {
+            let later = path.arrival.saturating_sub(best);
+            later <= NEARBY || later <= FAR && path.link >= NEGLIGIBLE * total
+        })
+    }
+}
 
 impl Scheduler for Edpf {
-    fn choose(&mut self, _bytes: usize, paths: &[Candidate], pressed: bool) -> Option<usize> {
-        let best = paths.iter().filter_map(|path| path.arrival).min();
-        let first = paths
-            .iter()
-            .filter(|path| path.ready)
-            .min_by_key(|path| path.arrival.or(best))?;
-        let late = match (first.arrival, best) {
-            (Some(arrival), Some(best)) => arrival.saturating_sub(best),
-            _ => 0,
-        };
-        (pressed || late <= NEARBY).then_some(first.place)
+    fn choose(&mut self, _bytes: usize, queued: usize, paths: &[Candidate]) -> Option<Choice> {
+        let useful = Self::useful(paths);
+        let path = (useful.clone().filter(|path| path.ready)).min_by_key(|path| path.arrival)?;
+        let others = useful.filter(|other| other.open && other.place != path.place);
+        let ahead: f64 = others
+            .map(|other| {
+                let earlier = path.arrival.saturating_sub(other.arrival).max(0);
+                earlier as f64 * 1e-9 * other.link
+            })
+            .sum();
+        let ahead = ahead as usize;
+        (ahead < queued).then_some(Choice {
+            place: path.place,
+            ahead,
+        })
+    }
+
+    fn spread(&self, paths: &[Candidate]) -> i64 {
+        let arrivals = Self::useful(paths).map(|path| path.arrival);
+        let best = arrivals.clone().min().unwrap_or(0);
+        arrivals.max().unwrap_or(0).saturating_sub(best)
+    }
+}
+
+impl Choice {
+    /// The first packet, on this path.
+    const fn first(place: usize) -> Self {
+        Self { place, ahead: 0 }
     }
 }
 
 struct MinRtt;
 
 impl Scheduler for MinRtt {
-    fn choose(&mut self, _bytes: usize, paths: &[Candidate], _pressed: bool) -> Option<usize> {
+    fn choose(&mut self, _bytes: usize, _queued: usize, paths: &[Candidate]) -> Option<Choice> {
         let ready = paths.iter().filter(|path| path.ready);
         ready
             .min_by_key(|path| path.rtt.unwrap_or(Duration::MAX))
-            .map(|path| path.place)
+            .map(|path| Choice::first(path.place))
     }
 }
 
@@ -124,7 +176,7 @@ struct Wrr {
 }
 
 impl Scheduler for Wrr {
-    fn choose(&mut self, bytes: usize, paths: &[Candidate], _pressed: bool) -> Option<usize> {
+    fn choose(&mut self, bytes: usize, _queued: usize, paths: &[Candidate]) -> Option<Choice> {
         let places = paths.iter().map(|path| path.place + 1).max()?;
         self.credit.resize(places, 0.0);
         let chosen = paths
@@ -143,7 +195,7 @@ impl Scheduler for Wrr {
         if let Some(credit) = self.credit.get_mut(chosen.place) {
             *credit -= bytes;
         }
-        Some(chosen.place)
+        Some(Choice::first(chosen.place))
     }
 }
 
@@ -157,11 +209,11 @@ impl Wrr {
 struct Redundant;
 
 impl Scheduler for Redundant {
-    fn choose(&mut self, _bytes: usize, paths: &[Candidate], _pressed: bool) -> Option<usize> {
+    fn choose(&mut self, _bytes: usize, _queued: usize, paths: &[Candidate]) -> Option<Choice> {
         let ready = paths.iter().filter(|path| path.ready);
         ready
-            .min_by_key(|path| path.arrival.unwrap_or(i64::MAX))
-            .map(|path| path.place)
+            .min_by_key(|path| path.arrival)
+            .map(|path| Choice::first(path.place))
     }
 
     fn duplicates(&self) -> bool {

@@ -6,11 +6,12 @@ use arrayvec::ArrayVec;
 
 use crate::bond::shim::SHIM_LEN;
 use crate::constants::limits;
-use crate::handoff::{Endpoint, PathId, PeerIndex, ToReceiver, ToSender};
+use crate::handoff::{Endpoint, PeerIndex, ToReceiver, ToSender};
 use crate::identity::PublicKey;
 use crate::time::{Instant, Now};
 use crate::wire::frame::{self, Frame, Plaintext};
 
+use super::links::Bound;
 use super::peer::Peer;
 use super::repeat::Repeat;
 use super::{CommandError, Control, Event, Output};
@@ -294,20 +295,23 @@ impl Control {
                 reply,
             } => self.handle_announcement(index, arrival.from, number, addresses, reply, now),
             Frame::PathBind {
-                reply: true,
                 path,
                 token,
-                ..
+                link,
+                metered,
+                reply,
             } => {
-                if let Some(peer) = self.peers.get_mut(&index) {
-                    peer.paths.bound(PathId(path), token);
+                let bound = Bound {
+                    path,
+                    token,
+                    link,
+                    metered,
+                };
+                if reply {
+                    self.handle_bound(index, &bound, now);
+                } else {
+                    self.handle_bind(index, arrival.from, &bound, now);
                 }
-                self.settle(index, now);
-            }
-            Frame::PathBind {
-                path, token, link, ..
-            } => {
-                self.handle_bind(index, arrival.from, path, token, link, now);
             }
         }
     }

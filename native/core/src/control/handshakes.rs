@@ -17,31 +17,6 @@ use crate::wire::datagram::{self, Datagram};
 use super::peer::{Keypair, Pending, Unconfirmed};
 use super::{Control, Event, Output, PeerState};
 
-/// How many initiations arrived lately; beyond a limit, cookies are asked for.
-#[derive(Default)]
-pub(super) struct Load {
-    second_began: Instant,
-    count: u32,
-    heavy_until: Instant,
-}
-
-impl Load {
-    /// Counts one initiation and says whether the node is under load, which lasts a second longer
-    /// than the flood, so that a flood at the limit does not flap.
-    fn is_heavy(&mut self, now: Instant) -> bool {
-        const SECOND: Duration = Duration::from_secs(1);
-        if now - self.second_began >= SECOND {
-            self.second_began = now;
-            self.count = 0;
-        }
-        self.count += 1;
-        if self.count > limits::INITIATIONS_PER_SECOND {
-            self.heavy_until = now + SECOND;
-        }
-        now < self.heavy_until
-    }
-}
-
 impl Control {
     /// Starts a handshake, unless one is under way or was a moment ago.
     pub(super) fn initiate(&mut self, index: PeerIndex, now: Now) {
@@ -102,6 +77,7 @@ impl Control {
             sent: now.instant,
             retry_at,
             next: place.wrapping_add(1),
+            forged: 0,
         };
         let abandoned = peer.pending.replace(pending);
         peer.initiation_sent = Some(now.instant);
@@ -148,7 +124,7 @@ impl Control {
         candidates.get(place).copied()
     }
 
-    fn send_handshake(&mut self, to: Endpoint, message: &[u8]) {
+    pub(super) fn send_handshake(&mut self, to: Endpoint, message: &[u8]) {
         if let Ok(message) = HandshakeBytes::try_from(message) {
             self.outputs.push_back(Output::Send { to, message });
         }
@@ -160,35 +136,14 @@ impl Control {
             Ok(Datagram::Initiation(bytes)) => self
                 .admit(from, bytes, now.instant)
                 .and_then(|()| self.respond(from, bytes, now.instant)),
-            Ok(Datagram::Response(bytes)) => self.finish(from, bytes, now.instant),
+            Ok(Datagram::Response(bytes)) => self
+                .admit_response(from, bytes, now.instant)
+                .and_then(|()| self.finish(from, bytes, now.instant)),
             Ok(Datagram::CookieReply(bytes)) => self.take_cookie(from, bytes, now.instant),
             _ => Err(DropReason::Malformed),
         };
         if let Err(reason) = accepted {
             self.settings.drops.count(reason);
-        }
-    }
-
-    /// Under load, only sources that prove their address with a cookie cost a key exchange.
-    fn admit(
-        &mut self,
-        from: Endpoint,
-        message: &[u8; 148],
-        now: Instant,
-    ) -> Result<(), DropReason> {
-        if !self.load.is_heavy(now) {
-            return Ok(());
-        }
-        let entropy = self.settings.entropy.as_mut();
-        if !self.cookies.mac2_valid(message, from.remote, now, entropy) {
-            let reply = self.cookies.reply(message, from.remote, now, entropy);
-            self.send_handshake(from, &reply);
-            return Err(DropReason::RateLimited);
-        }
-        if self.limiter.allow(from.remote.ip(), now) {
-            Ok(())
-        } else {
-            Err(DropReason::RateLimited)
         }
     }
 
@@ -263,14 +218,18 @@ impl Control {
     ) -> Result<(), DropReason> {
         let refused = DropReason::HandshakeRefused;
         let given = datagram::response_receiver(message);
-        let index = *self.indices.get(&given).ok_or(DropReason::UnknownIndex)?;
-        let peer = self.peers.get_mut(&index).ok_or(DropReason::UnknownIndex)?;
+        let unknown = DropReason::UnknownHandshake;
+        let index = *self.indices.get(&given).ok_or(unknown)?;
+        let peer = self.peers.get_mut(&index).ok_or(unknown)?;
         let pending = peer
             .pending
             .as_mut()
             .filter(|pending| pending.index == given)
             .ok_or(refused)?;
-        let keys = pending.initiator.finish(message).map_err(|_| refused)?;
+        let keys = pending.initiator.finish(message).map_err(|_| {
+            pending.forged = pending.forged.saturating_add(1);
+            refused
+        })?;
         let took = now - pending.sent;
         let asked = pending.to;
         peer.pending = None;
@@ -308,8 +267,11 @@ impl Control {
         let index = *self
             .indices
             .get(&datagram::cookie_reply_receiver(message))
-            .ok_or(DropReason::UnknownIndex)?;
-        let peer = self.peers.get_mut(&index).ok_or(DropReason::UnknownIndex)?;
+            .ok_or(DropReason::UnknownHandshake)?;
+        let peer = self
+            .peers
+            .get_mut(&index)
+            .ok_or(DropReason::UnknownHandshake)?;
         if peer.signers.take_cookie(from, message, now) {
             Ok(())
         } else {

@@ -1,27 +1,27 @@
-//! Paths as control sees them: sockets that come and go, announcements, bindings, the path MTU, and
-//! what the packet machines are told of all that (design, sections 4 and 5).
+//! Paths as control sees them: sockets that come and go, announcements, bindings, and what the
+//! packet machines are told of all that (design, sections 4 and 5).
 //!
 //! [`Paths`](super::paths::Paths) decides; this carries its decisions out, and keeps one address as the
 //! current one of each peer. A stock peer has that address and nothing else.
 
-use std::time::Duration;
+use std::sync::Arc;
 
-use crate::aead::{HEADER_LEN, TAG_LEN};
 use crate::constants::limits;
 use crate::handoff::{Endpoint, PathHealth, PathId, PeerIndex, ToReceiver, ToSender};
-use crate::pmtu::Step;
 use crate::time::Instant;
 use crate::wire::frame::{Announced, Announcement, Frame};
 
-use super::frames::{Purpose, SHIM};
 use super::paths::{Action, RemoteLink};
 use super::reach::own_addresses;
-use super::{Control, Event, LocalSocket, Output};
+use super::{Control, LocalSocket, Output};
 
-/// The path counts as alive for the MTU search if it brought anything within this span.
-const ALIVE: Duration = Duration::from_secs(2);
-/// There is traffic worth confirming the MTU for if data was sent within this span.
-const BUSY: Duration = Duration::from_secs(30);
+/// How the peer numbers a path, and what it says of its end.
+pub(super) struct Bound {
+    pub path: u8,
+    pub token: u64,
+    pub link: u32,
+    pub metered: bool,
+}
 
 impl Control {
     /// Puts other sockets to use; what went over those that are gone moves at once.
@@ -153,9 +153,19 @@ impl Control {
         if news {
             if let Some(peer) = self.peers.get_mut(&index) {
                 peer.paths.hurry(false, now);
+                // What is bound to a socket that the peer has closed is to be bound to its new one.
+                peer.paths.bind_again(now);
             }
             self.refresh(index, now);
         }
+    }
+
+    /// The peer knows the path by our number.
+    pub(super) fn handle_bound(&mut self, index: PeerIndex, told: &Bound, now: Instant) {
+        if let Some(peer) = self.peers.get_mut(&index) {
+            peer.paths.bound(PathId(told.path), told.token);
+        }
+        self.settle(index, now);
     }
 
     /// The peer numbers the path that this came by.
@@ -163,35 +173,38 @@ impl Control {
         &mut self,
         index: PeerIndex,
         from: Endpoint,
-        path: u8,
-        token: u64,
-        link: u32,
+        told: &Bound,
         now: Instant,
     ) {
-        if usize::from(path) >= limits::PATHS {
+        if usize::from(told.path) >= limits::PATHS {
             return;
         }
+        self.heard_from(index, from, now);
+        let known = self
+            .peers
+            .get_mut(&index)
+            .and_then(|peer| peer.paths.get_mut(from));
+        let gauge = known.map(|known| {
+            known.remote_link = RemoteLink::Told(told.link);
+            known.metered_there = told.metered;
+            Arc::clone(&known.gauge)
+        });
         self.outputs.push_back(Output::Receiver(ToReceiver::Path {
             peer: index,
-            path: PathId(path),
+            path: PathId(told.path),
             endpoint: from,
-            token,
+            token: told.token,
+            // Where the table of paths is full, nobody looks at what arrives.
+            gauge: gauge.unwrap_or_default(),
         }));
         let answer = Frame::PathBind {
-            path,
-            token,
-            link,
+            path: told.path,
+            token: told.token,
+            link: told.link,
+            metered: false,
             reply: true,
         };
         self.send_frame(index, Some(from), &answer);
-        self.heard_from(index, from, now);
-        if let Some(known) = self
-            .peers
-            .get_mut(&index)
-            .and_then(|peer| peer.paths.get_mut(from))
-        {
-            known.remote_link = RemoteLink::Told(link);
-        }
         self.settle(index, now);
     }
 
@@ -276,6 +289,10 @@ impl Control {
             .and_then(|peer| peer.paths.by_id(path));
         if let Some(path) = found {
             path.probing.judged(health, now);
+            if health != PathHealth::Healthy {
+                // What is large may vanish while probes pass.
+                path.pmtu.suspect(path.rtt(), now);
+            }
             self.settle(index, now);
             self.poll_paths(index, now);
         }
@@ -295,6 +312,7 @@ impl Control {
                     path: PathId(path),
                     token,
                     link,
+                    metered,
                 } => {
                     let reply = false;
                     (
@@ -303,6 +321,7 @@ impl Control {
                             path,
                             token,
                             link,
+                            metered,
                             reply,
                         },
                     )
@@ -339,72 +358,6 @@ impl Control {
                 .extend(removed.chain(changed).map(Output::Sender));
         }
         self.publish_endpoint(index);
-    }
-
-    /// Goes on with the search for the MTU of the peer's paths.
-    pub(super) fn search_mtu(&mut self, index: PeerIndex, now: Instant) {
-        let Some(peer) = self.peers.get_mut(&index) else {
-            return;
-        };
-        let within = |at: Option<Instant>, span| at.is_some_and(|at| now - at < span);
-        let busy = within(peer.activity.last_data_sent(), BUSY);
-        let anything = within(peer.activity.last_received(), ALIVE) && peer.paths.alone();
-        let mut steps = Vec::new();
-        for path in peer.paths.iter_mut().filter(|path| path.probing.validated) {
-            let alive = anything || within(path.heard, ALIVE);
-            steps.extend(
-                path.pmtu
-                    .poll(now, alive, busy)
-                    .map(|step| (path.endpoint, step)),
-            );
-        }
-        self.settle(index, now);
-        for (endpoint, step) in steps {
-            self.take_step(index, endpoint, step, now);
-        }
-    }
-
-    /// The local link refused a datagram of this length on the peer's path.
-    pub(super) fn path_refused(
-        &mut self,
-        index: PeerIndex,
-        endpoint: Endpoint,
-        datagram: usize,
-        now: Instant,
-    ) {
-        let around = HEADER_LEN + TAG_LEN + usize::from(SHIM);
-        let Ok(size) = u16::try_from(datagram.saturating_sub(around)) else {
-            return;
-        };
-        let peer = self.peers.get_mut(&index);
-        let Some(path) = peer.and_then(|peer| peer.paths.get_mut(endpoint)) else {
-            return;
-        };
-        let step = path.pmtu.refused(size, now);
-        self.settle(index, now);
-        if let Some(step) = step {
-            self.take_step(index, endpoint, step, now);
-        }
-    }
-
-    fn take_step(&mut self, index: PeerIndex, endpoint: Endpoint, step: Step, now: Instant) {
-        match step {
-            Step::Probe(size) => {
-                // A small one beside it tells a path that is too narrow from one that is dead.
-                self.probe(index, Purpose::Liveness(endpoint), now);
-                self.probe(index, Purpose::Mtu(endpoint, size), now);
-            }
-            Step::TooSmall => {
-                let Some(peer) = self.peers.get(&index) else {
-                    return;
-                };
-                let event = Event::PathTooSmall {
-                    peer: peer.config.public_key,
-                    inner_mtu: peer.inner_mtu(),
-                };
-                self.outputs.push_back(Output::Event(event));
-            }
-        }
     }
 
     /// The way to `remote`: the socket with the longest route to it, else the first of its family.

@@ -105,6 +105,8 @@ pub(super) struct Pending {
     pub retry_at: Instant,
     /// The place of the next attempt's address among those to try.
     pub next: usize,
+    /// Responses to it that were not authentic.
+    pub forged: u8,
 }
 
 /// Addresses with a cookie at once: the configured ones, and one more that the peer moved to.
@@ -175,6 +177,8 @@ pub(super) struct Peer {
     pub initiation_sent: Option<Instant>,
     /// When control last asked for a keepalive; the packet path may not have sent it yet.
     pub keepalive_queued: Option<Instant>,
+    /// When the path in use was last looked after because data had no answer.
+    pub stalled: Option<Instant>,
     /// How long the last handshake of ours took.
     pub handshake_took: Option<Duration>,
     pub hello: Hello,
@@ -207,6 +211,7 @@ impl Peer {
             initiation_accepted: None,
             initiation_sent: None,
             keepalive_queued: None,
+            stalled: None,
             handshake_took: None,
             hello: Hello::default(),
             probes: Probes::default(),

@@ -75,6 +75,8 @@ pub struct PathStatus {
     pub weight: Option<f64>,
     /// The largest inner packet it carries.
     pub inner_mtu: u16,
+    /// Whether traffic on it costs money at either end.
+    pub metered: bool,
 }
 
 /// What bonding did for a peer: packets since it is known.
@@ -200,7 +202,8 @@ impl Control {
             capacity: Some(gauge.capacity.load(Relaxed)).filter(|rate| *rate > 0),
             queue: beyond_one(&gauge.queue_us).map(|us| Duration::from_micros(us.into())),
             sent_bytes: gauge.sent_bytes.load(Relaxed),
-            received_bytes: None,
+            received_bytes: Some(gauge.received_bytes.load(Relaxed)).filter(|bytes| *bytes > 0),
+            metered: path.is_metered(),
             weight: weight(gauge),
             inner_mtu: path.pmtu.current(),
         }

@@ -5,6 +5,8 @@
 //! notes in [`Activity`](crate::activity::Activity) may start a span unseen, but the shortest such
 //! span is [`KEEPALIVE_TIMEOUT`](protocol::KEEPALIVE_TIMEOUT), and control looks that often.
 
+use std::time::Duration;
+
 use crate::constants::protocol;
 use crate::handoff::{PeerIndex, ToSender};
 use crate::time::{Instant, Now};
@@ -27,6 +29,8 @@ enum Due {
     Expiry,
     /// HELLO had no answer.
     Hello,
+    /// Data went out and nothing came back for a few round trips: its path may be gone, or have shrunk.
+    Stall,
     /// The search for a path's MTU goes on.
     PathMtu,
     /// Our announcement had no answer.
@@ -35,13 +39,21 @@ enum Due {
     Paths,
 }
 
-const ALL: [Due; 9] = [
+/// Data without any answer is a stall after this, and after so many round trips.
+const STALL: Duration = Duration::from_millis(500);
+const STALL_ROUND_TRIPS: u32 = 4;
+/// How soon control looks again while data is being sent, so that a stall is seen while it matters; and
+/// how often one is looked into.
+const STALL_LOOK: Duration = Duration::from_secs(1);
+
+const ALL: [Due; 10] = [
     Due::Retry,
     Due::Keepalive,
     Due::Renewal,
     Due::PersistentKeepalive,
     Due::Expiry,
     Due::Hello,
+    Due::Stall,
     Due::PathMtu,
     Due::Announce,
     Due::Paths,
@@ -54,8 +66,8 @@ impl Control {
             .peers
             .values()
             .flat_map(|peer| ALL.iter().filter_map(|due| peer.deadline(*due)));
-        let connected = self.peers.values().any(|peer| peer.current.is_some());
-        let look_again = connected.then_some(now + protocol::KEEPALIVE_TIMEOUT);
+        let connected = self.peers.values().filter(|peer| peer.current.is_some());
+        let look_again = connected.map(|peer| now + peer.attention(now)).min();
         deadlines
             .chain(look_again)
             .chain(self.pings.next_deadline())
@@ -89,6 +101,7 @@ impl Control {
             Due::PersistentKeepalive => self.keep_alive(index, now),
             Due::Expiry => self.expire_keys(index, now.instant),
             Due::Hello => self.repeat_hello(index, now.instant),
+            Due::Stall => self.suspect_path(index, now.instant),
             Due::PathMtu => self.search_mtu(index, now.instant),
             Due::Announce => self.send_announcement(index, now.instant),
             Due::Paths => self.poll_paths(index, now.instant),
@@ -248,6 +261,7 @@ impl Peer {
                 .hello
                 .next_deadline()
                 .filter(|_| self.current.is_some()),
+            Due::Stall => self.stalled_at().filter(|_| self.may_send_frames()),
             Due::PathMtu => {
                 let validated = self.paths.iter().filter(|path| path.probing.validated);
                 let deadlines = validated.filter_map(|path| path.pmtu.next_deadline());
@@ -258,6 +272,25 @@ impl Peer {
                 .paths
                 .next_deadline()
                 .filter(|_| self.may_send_frames()),
+        }
+    }
+
+    /// When data that has had no answer is a reason to look after its path.
+    fn stalled_at(&self) -> Option<Instant> {
+        let since = self.activity.awaiting_answer_since()?;
+        let path = self.paths.get(self.endpoint?)?;
+        let round_trips = path.rtt().unwrap_or_default() * STALL_ROUND_TRIPS;
+        let again = self.stalled.map(|at| at + STALL_LOOK);
+        Some((since + STALL.max(round_trips)).max(again.unwrap_or_default()))
+    }
+
+    /// How long control may look away: a span of the timers may begin unseen.
+    fn attention(&self, now: Instant) -> Duration {
+        let sending = |at| now - at < protocol::KEEPALIVE_TIMEOUT;
+        if self.may_send_frames() && self.activity.last_data_sent().is_some_and(sending) {
+            STALL_LOOK
+        } else {
+            protocol::KEEPALIVE_TIMEOUT
         }
     }
 

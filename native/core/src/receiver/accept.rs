@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::ops::Range;
 
 use crate::aead::{HEADER_LEN, TAG_LEN};
+use crate::bond::bare::LossReport;
 use crate::bond::feedback::Feedback;
 use crate::bond::shim::{SHIM_LEN, Shim};
 use crate::drops::DropReason;
@@ -26,6 +27,7 @@ pub(super) struct Origin {
 pub(super) enum Accepted {
     Bonded(Shim, Range<usize>),
     Feedback(Box<Feedback>),
+    Loss(LossReport),
     Packet(Range<usize>),
     Frame(Vec<u8>),
     Keepalive,
@@ -58,6 +60,10 @@ pub(super) fn accept(
             feedback
                 .map(|feedback| Accepted::Feedback(Box::new(feedback)))
                 .ok_or(DropReason::BadPlaintext)
+        }
+        Some(_) if origin.frames && LossReport::in_frame(plaintext).is_some() => {
+            let report = LossReport::in_frame(plaintext).and_then(Result::ok);
+            report.map(Accepted::Loss).ok_or(DropReason::BadPlaintext)
         }
         Some(_) if origin.frames => match frame::parse(plaintext) {
             Ok(Plaintext::Frame(_)) => Ok(Accepted::Frame(plaintext.to_vec())),

@@ -21,8 +21,20 @@ pub(super) struct Key {
 #[derive(Default)]
 pub(super) struct Address {
     pub current: Option<Endpoint>,
+    /// When the current address last brought anything.
+    heard: Option<Instant>,
     /// The address that control was last told of, and when.
-    pub reported: Option<(Endpoint, Instant)>,
+    reported: Option<(Endpoint, Instant)>,
+}
+
+/// How what came fits what is known of the peer's addresses.
+pub(super) enum Source {
+    /// From nowhere that a path of the peer is bound to.
+    Unbound,
+    /// By a path that the peer has bound, with data.
+    PathWithData,
+    /// By such a path, without.
+    PathWithoutData,
 }
 
 /// What one run taught about its peer.
@@ -68,14 +80,19 @@ impl Key {
         }
     }
 
+    /// By how much the run moves the highest counter; as much as came if there was none before.
+    pub(super) fn advance(&self, seen: &Seen) -> u64 {
+        let highest = self.highest;
+        highest.map_or(seen.packets, |highest| seen.highest.saturating_sub(highest))
+    }
+
+    /// Takes note of a run; says whether it brought the greatest counter so far.
     pub(super) fn note(
         &mut self,
         seen: &Seen,
-        from: Endpoint,
         now: Instant,
-        address: &mut Address,
         reports: &mut Vec<FromReceiver>,
-    ) {
+    ) -> bool {
         let peer = self.info.peer;
         self.info
             .activity
@@ -90,19 +107,27 @@ impl Key {
         let newest = self.highest.is_none_or(|highest| seen.highest > highest);
         if newest {
             self.highest = Some(seen.highest);
-            if address.is_news(from, now) {
-                reports.push(FromReceiver::Moved { peer, from });
-            }
         }
+        newest
     }
 }
 
 impl Address {
-    /// Whether control should hear that the peer now speaks from `from`.
-    pub(super) fn is_news(&mut self, from: Endpoint, now: Instant) -> bool {
+    /// Whether control should hear that the peer now speaks from `from`: it does not for a path, unless
+    /// data comes by it while the current address is silent, so that it may be gone.
+    pub(super) fn is_news(&mut self, from: Endpoint, source: &Source, now: Instant) -> bool {
         if self.current == Some(from) {
+            self.heard = Some(now);
             self.reported = None;
             return false;
+        }
+        let silent = self
+            .heard
+            .is_none_or(|at| now - at >= limits::REPORT_SPACING);
+        match source {
+            Source::PathWithoutData => return false,
+            Source::PathWithData if !silent => return false,
+            Source::PathWithData | Source::Unbound => {}
         }
         let known = self
             .reported

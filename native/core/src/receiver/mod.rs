@@ -20,7 +20,7 @@ use std::sync::Arc;
 
 use arrayvec::ArrayVec;
 
-use crate::bond::receive::Inbound;
+use crate::bond::receive::{Binding, Inbound};
 use crate::bond::reorder::Budget;
 use crate::bond::shim::Shim;
 use crate::constants::{limits, protocol};
@@ -30,13 +30,14 @@ use crate::handoff::{
 };
 use crate::handshake::mac::MacVerifier;
 use crate::inner::coalesce::{self, Offload};
+use crate::inner::ecn;
 use crate::inner::vnet::VnetHeader;
 use crate::replay::ReplayWindow;
 use crate::time::Instant;
 use crate::wire::datagram::{self, Datagram};
 
 use accept::{Accepted, Origin, accept, is_data, is_message, payload_of};
-use keys::{Address, Key, Seen, leading_run};
+use keys::{Address, Key, Seen, Source, leading_run};
 use rate::MessageRates;
 
 /// The receive machine. See the module's header.
@@ -55,6 +56,10 @@ pub struct Receiver {
     crossings: Vec<Crossing>,
     reports: Vec<FromReceiver>,
     drops: Arc<DropCounters>,
+    /// Bytes of the packets that wait for [`Self::deliver`].
+    pending: usize,
+    /// Whether the next bulk packet is to be marked or dropped.
+    shed: bool,
 }
 
 /// Reports waiting at once: handshakes and frames of one batch of messages; more is a flood.
@@ -78,6 +83,8 @@ impl Receiver {
             crossings: Vec::new(),
             reports: Vec::with_capacity(REPORTS),
             drops,
+            pending: 0,
+            shed: false,
         }
     }
 
@@ -107,7 +114,15 @@ impl Receiver {
                 path,
                 endpoint,
                 token,
-            } => self.bond(peer).bind(path, endpoint, token),
+                gauge,
+            } => {
+                let binding = Binding {
+                    endpoint,
+                    token,
+                    gauge,
+                };
+                self.bond(peer).bind(path, binding);
+            }
             ToReceiver::Restarted(peer) => self.bond(peer).restart(),
             ToReceiver::Endpoint { peer, endpoint } => {
                 self.address(peer).current = Some(endpoint);
@@ -125,6 +140,12 @@ impl Receiver {
 
     fn address(&mut self, peer: PeerIndex) -> &mut Address {
         address_of(&mut self.addresses, peer)
+    }
+
+    /// Marks or drops the next packet of bulk, because too much is waiting behind it. Bonded packets
+    /// are left alone: the other end keeps their queue.
+    pub fn shed(&mut self) {
+        self.shed = true;
     }
 
     /// What control should hear of, in order of arrival.
@@ -190,14 +211,6 @@ impl Receiver {
             admitted.push((datagram, verdict));
         }
         let (peer, frames) = (key.info.peer, key.info.frames);
-        if seen.packets > 0 {
-            if !std::mem::replace(&mut key.confirmed, true) {
-                // Before any frame under this key, so that control can answer under it.
-                self.reports.push(FromReceiver::Confirmed { peer, index });
-            }
-            let address = address_of(&mut self.addresses, peer);
-            key.note(&seen, from, now, address, &mut self.reports);
-        }
         let origin = Origin {
             peer,
             frames,
@@ -205,7 +218,17 @@ impl Receiver {
             from,
             now,
         };
+        if seen.packets > 0 {
+            if !std::mem::replace(&mut key.confirmed, true) {
+                // Before any frame under this key, so that control can answer under it.
+                self.reports.push(FromReceiver::Confirmed { peer, index });
+            }
+            let passed = key.advance(&seen);
+            let newest = key.note(&seen, now, &mut self.reports);
+            self.note_source(origin, &seen, passed, newest);
+        }
         let mut allowed = None;
+        let before = self.packets.len();
         for (datagram, verdict) in admitted {
             let taken = match verdict {
                 Ok(()) => self.take(arena, &datagram, origin, &mut allowed),
@@ -213,6 +236,55 @@ impl Receiver {
             };
             if let Err(reason) = taken {
                 self.drops.count(reason);
+            }
+        }
+        if self.shed && self.packets.len() - before >= limits::BULK_PACKETS {
+            self.mark_or_drop(arena, before);
+        }
+    }
+
+    /// Marks or drops the packet that was taken as the `n`-th, if it is large enough to be bulk.
+    fn mark_or_drop(&mut self, arena: &mut [u8], n: usize) {
+        let Some(packet) = self.packets.get(n).cloned() else {
+            return;
+        };
+        // Acknowledgements come in trains too; a lost one tells their flow nothing.
+        if packet.len() < limits::BULK_LEN {
+            return;
+        }
+        self.shed = false;
+        if !arena.get_mut(packet).is_some_and(ecn::mark) {
+            self.packets.remove(n);
+            self.drops.count(DropReason::BacklogDelay);
+        }
+    }
+
+    /// Counts an authentic run to where it came from, and tells of an address that is news. It moved the
+    /// highest counter by `passed`, if it was the `newest`.
+    fn note_source(&mut self, origin: Origin, seen: &Seen, passed: u64, newest: bool) {
+        let Origin {
+            peer,
+            frames,
+            from,
+            now,
+            ..
+        } = origin;
+        let mut bound = false;
+        if frames {
+            let bond = bond_of(&mut self.bonds, &self.budget, peer);
+            bond.count(now, passed, seen.packets);
+            bound = bond.note_arrival(from, seen.bytes);
+        }
+        let source = match (bound, seen.data) {
+            (false, _) => Source::Unbound,
+            (true, true) => Source::PathWithData,
+            (true, false) => Source::PathWithoutData,
+        };
+        if newest && self.address(peer).is_news(from, &source, now) {
+            self.reports.push(FromReceiver::Moved { peer, from });
+            if !frames && self.crossings.len() < REPORTS {
+                let endpoint = from;
+                self.crossings.push(Crossing::Roamed { peer, endpoint });
             }
         }
     }
@@ -233,7 +305,10 @@ impl Receiver {
             ..
         } = origin;
         match accept(arena, datagram, origin, self.routes.as_ref(), allowed)? {
-            Accepted::Packet(range) => self.packets.push(range),
+            Accepted::Packet(range) => {
+                self.pending += range.len();
+                self.packets.push(range);
+            }
             Accepted::Bonded(shim, inner) => {
                 let inner = arena.get(inner).unwrap_or_default();
                 let bond = bond_of(&mut self.bonds, &self.budget, peer);
@@ -265,7 +340,10 @@ impl Receiver {
                     DropReason::ControlQueueFull,
                 );
             }
-            Accepted::Feedback(_) | Accepted::Keepalive => {}
+            Accepted::Loss(report) if self.crossings.len() < REPORTS => {
+                self.crossings.push(Crossing::Loss { peer, report });
+            }
+            Accepted::Feedback(_) | Accepted::Loss(_) | Accepted::Keepalive => {}
         }
         Ok(())
     }
@@ -314,9 +392,11 @@ impl Receiver {
         self.drops.count(reason);
     }
 
-    /// Whether nothing more should be handled before [`Self::deliver`].
+    /// Whether nothing more should be handled before [`Self::deliver`]: there is no room, or there
+    /// are whole super-packets, which would only get cold.
     pub fn is_full(&self) -> bool {
         self.packets.len() + limits::RECEIVED_DATAGRAMS > PACKETS
+            || self.pending >= limits::FLUSH_BYTES
     }
 
     /// Joins the packets received since the last call and writes each super-packet.
@@ -330,6 +410,7 @@ impl Receiver {
         if !self.packets.is_empty() {
             coalesce::coalesce(arena, &self.packets, offload, &mut write);
             self.packets.clear();
+            self.pending = 0;
         }
         let Released { bytes, packets } = &mut self.released;
         if !packets.is_empty() {
@@ -350,8 +431,9 @@ impl Receiver {
         for (peer, bond) in &mut self.bonds {
             let released = &mut self.released;
             bond.expire(now, &mut |packet: &[u8]| released.push(packet));
-            if let Some((frame, everywhere)) = bond.feedback(now) {
-                let peer = *peer;
+            let peer = *peer;
+            let loss = bond.loss_report(now).map(|frame| (frame, false));
+            for (frame, everywhere) in bond.feedback(now).into_iter().chain(loss) {
                 self.crossings.push(Crossing::Report {
                     peer,
                     frame,

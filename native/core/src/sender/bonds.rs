@@ -4,7 +4,7 @@ use arrayvec::ArrayVec;
 
 use crate::bond::transmit::Sealer;
 use crate::constants::protocol;
-use crate::handoff::{Crossing, Endpoint, SendKey};
+use crate::handoff::{Crossing, Endpoint, FromSender, SendKey};
 use crate::time::Instant;
 
 use super::{SendError, Sender, Transmit, peer_mut};
@@ -28,8 +28,20 @@ impl Sender {
                 counter: &mut peer.counter,
                 activity: &peer.activity,
             };
-            bond.pump(&mut sealer, now, &self.drops, &mut *emit);
             let reports = &mut self.reports;
+            bond.pump(&mut sealer, now, &self.drops, |transmit: Transmit<'_>| {
+                let refused = FromSender::TooBig {
+                    peer: transmit.peer,
+                    endpoint: transmit.endpoint,
+                    datagram: transmit.stride,
+                };
+                let outcome = emit(transmit);
+                if outcome == Err(SendError::TooBig) && reports.last() != Some(&refused) {
+                    // A full queue means that control has plenty to do; the next datagram tells it again.
+                    let _ = reports.try_push(refused);
+                }
+                outcome
+            });
             bond.watch(now, |report| {
                 // A full queue means that control has plenty to do; health is told again.
                 let _ = reports.try_push(report);
@@ -64,6 +76,18 @@ impl Sender {
                     peer_mut(&mut self.peers, peer).and_then(|peer| peer.bond.as_mut())
                 {
                     bond.feedback(&feedback, now);
+                }
+            }
+            Crossing::Roamed { peer, endpoint } => {
+                if let Some(found) = peer_mut(&mut self.peers, peer) {
+                    found.endpoint = Some(endpoint);
+                }
+            }
+            Crossing::Loss { peer, report } => {
+                if let Some(bond) =
+                    peer_mut(&mut self.peers, peer).and_then(|peer| peer.bond.as_mut())
+                {
+                    bond.lossy.report(now, report);
                 }
             }
             Crossing::Report {

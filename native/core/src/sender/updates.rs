@@ -82,6 +82,7 @@ impl Sender {
 
     fn change_path(&mut self, change: ToSender, now: Instant) {
         let policy = self.policy;
+        let memory = &self.ring_memory;
         match change {
             ToSender::Path {
                 peer,
@@ -93,7 +94,8 @@ impl Sender {
                 if let Some(found) = peer_mut(&mut self.peers, peer) {
                     let counters = &found.gauge;
                     let bond = found.bond.get_or_insert_with(|| {
-                        Box::new(Bond::new(peer, policy, Arc::clone(counters)))
+                        let counters = Arc::clone(counters);
+                        Box::new(Bond::new(peer, policy, counters, memory.clone()))
                     });
                     bond.put_path(path, endpoint, role, gauge, now);
                 }

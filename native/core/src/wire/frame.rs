@@ -1,7 +1,7 @@
 //! What is inside a session: the plaintext of transport data.
 //!
 //! The first byte tells: `4x` and `6x` begin an inner IP packet, everything that a stock WireGuard
-//! peer ever sees; `01` to `3f` begin a control frame; `8x` is for bonded data. A control frame is
+//! peer ever sees; `01` to `3f` begin a control frame; `8x` is bonded data. A control frame is
 //! type (1), flags (1), length of the body (2, little-endian), body. What follows the body is padding;
 //! a body longer than known, an unknown flag and an unknown type are from a later version and ignored.
 //! Of a message, only the type and the length are looked at.
@@ -29,7 +29,8 @@ pub const PATH_BIND: u8 = 0x09;
 pub const NATIVE_TYPES: std::ops::RangeInclusive<u8> = 0x04..=0x0f;
 /// Types of [`Frame::Message`]: gossip, membership, signalling. What is inside is not this library's.
 pub const MESSAGE_TYPES: std::ops::RangeInclusive<u8> = 0x10..=0x3f;
-/// First bytes of bonded data: the type in the upper half, its flags in the lower. Reserved.
+/// First bytes of bonded data: the type in the upper half, its flags in the lower. The packet path reads
+/// it by itself ([`Shim`](crate::bond::shim::Shim)).
 pub const BONDED_TYPES: std::ops::RangeInclusive<u8> = 0x80..=0x8f;
 
 /// Bytes before the body of a control frame.
@@ -41,6 +42,8 @@ pub const PATH_PROBE_MIN: u16 = 12;
 const LAST_CONTROL_TYPE: u8 = 0x3f;
 /// Of [`Frame::Hello`], [`Frame::PathAnnounce`] and [`Frame::PathBind`]: it answers the other side's.
 const FLAG_REPLY: u8 = 1;
+/// Of [`Frame::PathBind`]: the path costs money at the sender's end.
+const FLAG_METERED: u8 = 2;
 /// Of [`Frame::PathProbeReply`]: it carries the observed address.
 const FLAG_OBSERVED: u8 = 1;
 
@@ -103,6 +106,8 @@ pub enum Frame {
         token: u64,
         /// The sender's number of its link, as in an announcement.
         link: u32,
+        /// Whether traffic on it costs money at the sender's end.
+        metered: bool,
         /// Whether this answers the other side's.
         reply: bool,
     },
@@ -124,7 +129,7 @@ pub enum Plaintext<'a> {
     Ip(&'a [u8]),
     /// A control frame.
     Frame(Frame),
-    /// A control frame of this type, or bonded data, that this version does not know.
+    /// A control frame of this type that this version does not know, or bonded data.
     Unknown(u8),
 }
 
@@ -173,6 +178,7 @@ fn parse_control(plaintext: &[u8]) -> Result<Plaintext<'_>, Malformed> {
             path: u8::from_le_bytes(body.take()?),
             token: u64::from_le_bytes(body.take()?),
             link: u32::from_le_bytes(body.take()?),
+            metered: flags & FLAG_METERED != 0,
             reply: flags & FLAG_REPLY != 0,
         },
         kind if MESSAGE_TYPES.contains(&kind) => parse_message(kind, body.0)?,
@@ -263,9 +269,11 @@ impl Frame {
                 path,
                 token,
                 link,
+                metered,
                 reply,
             } => {
-                put_header(out, PATH_BIND, u8::from(reply) * FLAG_REPLY, 13);
+                let flags = u8::from(reply) * FLAG_REPLY + u8::from(metered) * FLAG_METERED;
+                put_header(out, PATH_BIND, flags, 13);
                 out.push(path);
                 out.extend_from_slice(&token.to_le_bytes());
                 out.extend_from_slice(&link.to_le_bytes());

@@ -159,11 +159,9 @@ impl Bench {
     fn next_event(&self) -> Option<u64> {
         let waiting = !self.paused && (self.budget > 0 || matches!(self.source, Source::Greedy));
         let send = if waiting {
-            let at = self.model.next_send(self.instant()).map(Instant::as_nanos);
-            at.map(|at| {
-                at.next_multiple_of(self.tick)
-                    .max((self.now + 1).next_multiple_of(self.tick))
-            })
+            let at = self.model.next_send(self.instant()).as_nanos();
+            let at = at.next_multiple_of(self.tick);
+            Some(at.max((self.now + 1).next_multiple_of(self.tick)))
         } else {
             None
         };

@@ -111,7 +111,7 @@ pub fn deliver(reorder: &mut Reorder, arrivals: &[Arrival]) -> Delivered {
             arrival.sequence,
             true,
             &packet(arrival.sequence),
-            arrival.path,
+            Some(arrival.path),
             &mut |packet| delivered.push((arrival.at, sequence_of(packet))),
         );
     }

@@ -68,10 +68,11 @@ pub fn path_frames() -> Vec<(String, String)> {
         addresses,
         reply,
     };
-    let bind = |reply| Frame::PathBind {
+    let bind = |metered, reply| Frame::PathBind {
         path: 3,
         token: TOKEN,
         link: 2,
+        metered,
         reply,
     };
     let addresses = vec![
@@ -81,8 +82,9 @@ pub fn path_frames() -> Vec<(String, String)> {
     named([
         ("frame.path_announce", encoded(announce(addresses, false))),
         ("frame.path_announce_reply", encoded(announce(vec![], true))),
-        ("frame.path_bind", encoded(bind(false))),
-        ("frame.path_bind_reply", encoded(bind(true))),
+        ("frame.path_bind", encoded(bind(false, false))),
+        ("frame.path_bind_metered", encoded(bind(true, false))),
+        ("frame.path_bind_reply", encoded(bind(false, true))),
     ])
 }
 

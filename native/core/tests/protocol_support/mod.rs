@@ -194,7 +194,7 @@ pub fn probed_sizes(carried: u16) -> String {
     let mut search = PathMtu::new(Sizing::Auto);
     let mut now = NOW;
     let mut probes = Vec::new();
-    while let Some(Step::Probe(size)) = search.poll(now, true, false) {
+    while let Some(Step::Probe(size)) = search.poll(now, Some(now), false) {
         probes.push(size.to_string());
         if size <= carried {
             search.confirmed(size, now);

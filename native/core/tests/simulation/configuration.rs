@@ -5,11 +5,12 @@ use std::time::Duration;
 use whalescale_core::constants::limits;
 use whalescale_core::control::{Command, CommandError, Event, PeerConfig, PeerState};
 use whalescale_core::drops::DropReason;
+use whalescale_core::handoff::{Endpoint, FromReceiver, PeerIndex};
 use whalescale_core::identity::Secret;
 use whalescale_core::sender::Handled;
 
-use crate::node::Node;
-use crate::pair::{Pair, link, ms, now_at, payloads, secs};
+use crate::node::{Node, SOCKET};
+use crate::pair::{Pair, address, link, ms, now_at, payloads, secs};
 
 fn stranger(n: u16) -> PeerConfig {
     let [high, low] = n.to_be_bytes();
@@ -93,6 +94,25 @@ fn the_same_configuration_again_disturbs_nothing() {
 }
 
 #[test]
+fn what_is_still_said_of_a_removed_peer_is_not_said_of_the_next_one() {
+    let mut pair = Pair::new(6, link());
+    pair.connect();
+    let (key, now) = (pair.b.key(), pair.now());
+    pair.a.command(Command::RemovePeer(key), now);
+    assert_eq!(put(&mut pair.a, stranger(9)), Ok(()));
+    let late = FromReceiver::Moved {
+        peer: PeerIndex(0),
+        from: Endpoint {
+            socket: SOCKET,
+            remote: address("198.51.100.9:4000"),
+        },
+    };
+    pair.a.control.handle_receiver(late, now);
+    pair.a.pump(now);
+    assert!(pair.a.status(now).paths.is_empty());
+}
+
+#[test]
 fn a_removed_peer_is_neither_sent_to_nor_heard() {
     let mut pair = Pair::new(5, link());
     pair.connect();
@@ -100,7 +120,7 @@ fn a_removed_peer_is_neither_sent_to_nor_heard() {
     pair.a.command(Command::RemovePeer(key), now);
     assert_eq!(pair.a_sends(b"gone"), Handled::Dropped(DropReason::NoRoute));
     pair.b_sends(b"gone");
-    pair.run_for(secs(1));
+    pair.run_for(ms(400));
     assert!(pair.a.delivered.is_empty());
     assert_eq!(pair.a.dropped(DropReason::UnknownIndex), 1);
     assert_eq!(

@@ -174,3 +174,42 @@ fn the_load_ends_with_the_flood() {
     pair.run_for(ms(40));
     assert_eq!(payloads(&pair.b), [b"calm"]);
 }
+
+/// A response to this initiation with a right mac1, as who saw it can make one.
+fn forged_response(initiation: &[u8], to: &Node, entropy: &mut SeededEntropy, now: Now) -> Vec<u8> {
+    let mut message = vec![0; 92];
+    entropy.fill(&mut message);
+    message[..4].copy_from_slice(&[2, 0, 0, 0]);
+    message[8..12].copy_from_slice(&initiation[4..8]);
+    MacSigner::new(&to.key()).sign(&mut message, now.instant);
+    message
+}
+
+#[test]
+fn of_a_flood_of_forged_responses_a_few_are_looked_into_and_the_session_opens_all_the_same() {
+    let mut pair = Pair::new(9, link());
+    let mut entropy = SeededEntropy(9);
+    pair.a_sends(b"patience");
+    let initiation = pair.a.sent_of_type(1)[0].bytes.clone();
+    let now = pair.now();
+    for n in 0..100 {
+        let forged = forged_response(&initiation, &pair.a, &mut entropy, now);
+        pair.a.receive(source(n), &forged, now);
+    }
+    pair.flush();
+    assert_eq!(pair.a.dropped(DropReason::HandshakeRefused), 4);
+    assert_eq!(pair.a.sent_of_type(3).len(), 96);
+    pair.run_for(secs(7));
+    assert_eq!(payloads(&pair.b), [b"patience"]);
+}
+
+#[test]
+fn a_response_to_nothing_is_counted_apart_and_unanswered() {
+    let mut pair = Pair::new(10, link());
+    let mut entropy = SeededEntropy(10);
+    let now = pair.now();
+    let forged = forged_response(&[0; 148], &pair.a, &mut entropy, now);
+    pair.a.receive(source(1), &forged, now);
+    assert_eq!(pair.a.dropped(DropReason::UnknownHandshake), 1);
+    assert!(pair.a.sent.is_empty());
+}

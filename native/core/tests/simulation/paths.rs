@@ -4,7 +4,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use whalescale_core::control::{LocalSocket, PathState};
+use whalescale_core::control::{Event, LocalSocket, PathState};
 use whalescale_core::handoff::{FromSender, PathHealth, PathId, PathRole, PeerIndex, SocketId};
 use whalescale_core::wire::frame::{Frame, Plaintext, parse};
 use whalescale_netem::{Change, LinkConfig, LinkId};
@@ -44,7 +44,24 @@ impl Grid {
         Self::with(seed, a, b, Setup::default())
     }
 
-    fn with(seed: u64, a: &[(&str, u32)], b: &[(&str, u32)], setup: Setup) -> Self {
+    /// A with a link like each of these (two at most) to one address of B.
+    pub fn over(seed: u64, configs: &[LinkConfig], setup: Setup) -> Self {
+        let mut grid = Self::with(seed, &A[..configs.len()], &B[..1], setup);
+        for ((a, b, link), config) in grid.links.iter_mut().zip(configs) {
+            *link = grid.pair.network.link(*a, *b, config.clone());
+        }
+        grid
+    }
+
+    /// Silences one direction of the link at an address of A, or lets it speak again.
+    pub fn silence(&mut self, end: &str, towards_b: bool, is_silent: bool) {
+        let (a, b, nanos) = (address(end), address(B[0].0), self.pair.nanos);
+        let (from, to) = if towards_b { (a, b) } else { (b, a) };
+        let change = Change::BlackHole(is_silent);
+        assert!(self.pair.network.apply(nanos, from, to, change));
+    }
+
+    pub fn with(seed: u64, a: &[(&str, u32)], b: &[(&str, u32)], setup: Setup) -> Self {
         let mut pair = Pair::with(seed, crate::pair::link(), setup, |_, _| {});
         let mut links = Vec::new();
         for (m, (a, _)) in (0..).zip(a) {
@@ -73,7 +90,7 @@ impl Grid {
         }
     }
 
-    fn change(&mut self, a: &str, b: &str, change: Change) {
+    pub fn change(&mut self, a: &str, b: &str, change: Change) {
         let (a, b, nanos) = (address(a), address(b), self.pair.nanos);
         assert!(self.pair.network.apply(nanos, a, b, change));
         assert!(self.pair.network.apply(nanos, b, a, change));
@@ -394,6 +411,153 @@ fn the_inner_mtu_is_the_smallest_of_the_paths_that_carry() {
         assert_eq!(bulk(&grid.pair.a).len(), carrying, "{largest}");
         assert_eq!(grid.pair.a.control.inner_mtu(), inner_mtu, "{largest}");
     }
+}
+
+fn auto() -> Setup {
+    Setup {
+        inner_mtu: None,
+        ..Setup::default()
+    }
+}
+
+#[test]
+fn a_path_whose_size_is_sought_neither_carries_nor_lowers_the_inner_mtu() {
+    let mut grid = Grid::with(30, &A[..2], &B[..1], auto());
+    grid.change(A[1].0, B[0].0, Change::MaxPacket(Some(1280)));
+    grid.connect();
+    grid.pair.a.forget();
+    for _ in 0..300 {
+        grid.pair.a_sends(b"busy");
+        grid.pair.run_for(ms(100));
+        assert_eq!(bulk(&grid.pair.a), pairs(&[(A[0].0, B[0].0)]));
+        assert_eq!(grid.pair.a.control.inner_mtu(), 1400);
+    }
+}
+
+#[test]
+fn a_path_too_small_for_a_fixed_size_is_reported_and_left_out() {
+    let mut grid = Grid::new(31, &A[..2], &B[..1]);
+    grid.change(A[1].0, B[0].0, Change::MaxPacket(Some(1428)));
+    grid.pair.a_sends(b"first");
+    grid.pair.run_for(secs(10));
+    assert_eq!(bulk(&grid.pair.a), pairs(&[(A[0].0, B[0].0)]));
+    let reported = |event: &Event| matches!(event, Event::PathTooSmall { .. });
+    assert!(grid.pair.a.events.iter().any(reported));
+    assert_eq!(grid.pair.a.control.inner_mtu(), 1420);
+}
+
+#[test]
+fn a_refused_bonded_datagram_lowers_the_inner_mtu_at_once() {
+    let mut grid = Grid::with(32, &A[..2], &B[..1], auto());
+    grid.connect();
+    assert_eq!(grid.pair.a.control.inner_mtu(), 1400);
+    grid.pair.a.link_mtu = 1350 + 40;
+    grid.pair.a_sends(&[7; 1372]);
+    grid.pair.run_for(ms(300));
+    let found = grid.pair.a.control.inner_mtu();
+    assert!(found <= 1350, "{found}");
+}
+
+/// A grid of two links at A, the second of which is metered.
+fn metered(seed: u64) -> Grid {
+    let mut grid = Grid::new(seed, &A[..2], &B[..1]);
+    let mut sockets = grid.pair.a.sockets.clone();
+    sockets[1].metered = true;
+    let now = grid.pair.now();
+    grid.pair.a.set_sockets(sockets, now);
+    grid.connect();
+    grid
+}
+
+#[test]
+fn a_metered_link_stands_by_at_both_ends_while_another_works() {
+    let mut grid = metered(33);
+    assert_eq!(bulk(&grid.pair.a), pairs(&[(A[0].0, B[0].0)]));
+    assert_eq!(bulk(&grid.pair.b), pairs(&[(B[0].0, A[0].0)]));
+    for (node, local, remote) in [
+        (&grid.pair.a, A[1].0, B[0].0),
+        (&grid.pair.b, B[0].0, A[1].0),
+    ] {
+        let status = node.status(grid.pair.now());
+        let metered = status.paths.iter().filter(|path| path.metered);
+        let metered: Vec<_> = metered.map(|path| (path.local, path.remote)).collect();
+        assert_eq!(metered, [(Some(address(local)), address(remote))]);
+        assert_eq!(state(node, &grid, local, remote), PathState::Standby);
+    }
+    grid.cut(A[0].0, true);
+    for _ in 0..30 {
+        grid.pair.a_sends(b"over");
+        grid.pair.b_sends(b"back");
+        grid.pair.run_for(ms(100));
+    }
+    assert_eq!(goes_to(&mut grid).0, address(A[1].0));
+    assert_eq!(bulk(&grid.pair.a), pairs(&[(A[1].0, B[0].0)]));
+    grid.cut(A[0].0, false);
+    grid.pair.run_for(secs(5));
+    assert_eq!(bulk(&grid.pair.a), pairs(&[(A[0].0, B[0].0)]));
+    assert_eq!(goes_to(&mut grid).0, address(A[0].0));
+}
+
+#[test]
+fn a_link_that_becomes_metered_is_left_by_both_ends_and_one_that_no_more_is_used() {
+    let mut grid = Grid::new(34, &A[..2], &B[..1]);
+    grid.connect();
+    for is_metered in [true, false] {
+        let mut sockets = grid.pair.a.sockets.clone();
+        sockets[1].metered = is_metered;
+        let now = grid.pair.now();
+        grid.pair.a.set_sockets(sockets, now);
+        grid.pair.flush();
+        grid.pair.run_for(secs(1));
+        let expected = if is_metered { 1 } else { 2 };
+        assert_eq!(bulk(&grid.pair.a).len(), expected);
+        assert_eq!(bulk(&grid.pair.b).len(), expected);
+    }
+}
+
+#[test]
+fn two_metered_links_alone_both_carry() {
+    let mut grid = Grid::new(35, &A[..2], &B[..1]);
+    let mut sockets = grid.pair.a.sockets.clone();
+    for socket in &mut sockets {
+        socket.metered = true;
+    }
+    let now = grid.pair.now();
+    grid.pair.a.set_sockets(sockets, now);
+    grid.connect();
+    assert_eq!(bulk(&grid.pair.a).len(), 2);
+}
+
+#[test]
+fn the_other_family_takes_over_when_one_dies_under_traffic() {
+    let mut grid = Grid::new(36, &[A[0], A[2]], &[B[0], B[2]]);
+    grid.connect();
+    assert_eq!(goes_to(&mut grid), (address(A[0].0), address(B[0].0)));
+    grid.cut(A[0].0, true);
+    for _ in 0..30 {
+        grid.pair.a_sends(b"is anybody there");
+        grid.pair.run_for(ms(100));
+    }
+    assert_eq!(goes_to(&mut grid), (address(A[2].0), address(B[2].0)));
+    assert_eq!(bulk(&grid.pair.a), pairs(&[(A[2].0, B[2].0)]));
+}
+
+#[test]
+fn a_socket_of_another_number_at_the_old_address_is_the_same_path_again() {
+    let mut grid = Grid::new(37, &A[..2], &B[..1]);
+    grid.connect();
+    let all = grid.pair.a.sockets.clone();
+    let now = grid.pair.now();
+    grid.pair.a.set_sockets(all[..1].to_vec(), now);
+    grid.pair.run_for(secs(1));
+    let other = socket(SocketId(7), address(A[1].0), 2);
+    let now = grid.pair.now();
+    grid.pair.a.set_sockets(vec![all[0].clone(), other], now);
+    grid.pair.flush();
+    grid.pair.run_for(secs(3));
+    let sockets: Vec<SocketId> = grid.pair.a.bound.values().map(|at| at.socket).collect();
+    assert!(sockets.contains(&SocketId(7)), "{sockets:?}");
+    assert!(!sockets.contains(&all[1].id), "{sockets:?}");
 }
 
 #[test]

@@ -146,6 +146,7 @@ fn a_path_number_beyond_four_bits_is_neither_bound_nor_answered() {
             path,
             token: 1,
             link: 1,
+            metered: false,
             reply: false,
         };
         let (from, now) = (pair.a.address, pair.now());
@@ -164,6 +165,7 @@ fn frames_from_a_new_address_earn_at_most_three_times_their_bytes() {
             path: 3,
             token: 7,
             link: 1,
+            metered: false,
             reply: false,
         },
         Frame::PathAnnounce {

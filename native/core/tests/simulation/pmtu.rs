@@ -135,6 +135,61 @@ fn a_path_that_swallows_long_packets_is_found_out_under_traffic() {
     assert!((1344..=1360).contains(&found), "{found}");
 }
 
+/// Full packets from A at this size and spacing, each answered by B as soon as it arrives.
+fn exchange(pair: &mut Pair, inner: usize, spacing: u64, count: usize) {
+    for _ in 0..count {
+        let before = pair.b.delivered.len();
+        // What is longer than the path is known to carry is answered, as a stack would see.
+        let _ = pair.a_sends(&vec![7; inner - 28]);
+        pair.run_for(ms(spacing));
+        if pair.b.delivered.len() > before {
+            pair.b_sends(b"answer");
+        }
+    }
+}
+
+#[test]
+fn a_path_that_shrinks_in_silence_is_left_for_the_smallest_size_within_six_seconds() {
+    let mut pair = auto(20, None);
+    pair.a_sends(b"first");
+    exchange(&mut pair, 1400, 50, 40);
+    assert_eq!(inner_mtu(&pair.a, &pair), 1400);
+    pair.change(Change::MaxPacket(Some(1428)));
+    exchange(&mut pair, 1400, 50, 120);
+    assert!(inner_mtu(&pair.a, &pair) <= 1360);
+    busy(&mut pair, 12);
+    let found = inner_mtu(&pair.a, &pair);
+    assert!((1344..=1360).contains(&found), "{found}");
+}
+
+#[test]
+fn a_flow_that_nobody_answers_costs_a_few_probes_of_the_size_and_no_size() {
+    let mut pair = auto(21, None);
+    pair.a_sends(b"first");
+    pair.run_for(secs(2));
+    pair.a.forget();
+    for _ in 0..600 {
+        pair.a_sends(&[7; 1372]);
+        pair.run_for(ms(100));
+    }
+    assert_eq!(inner_mtu(&pair.a, &pair), 1400);
+    let long = pair.a.sent.iter().filter(|sent| sent.bytes.len() == 1440);
+    let probes = long.count();
+    assert!((4..=9).contains(&probes), "{probes}");
+}
+
+#[test]
+fn a_path_that_is_cut_is_no_shrunk_one() {
+    let mut pair = auto(22, None);
+    pair.a_sends(b"first");
+    exchange(&mut pair, 1400, 50, 40);
+    pair.cut(true);
+    exchange(&mut pair, 1400, 50, 200);
+    pair.cut(false);
+    exchange(&mut pair, 1400, 50, 20);
+    assert_eq!(inner_mtu(&pair.a, &pair), 1400);
+}
+
 #[test]
 fn a_path_that_grows_is_used_again_after_ten_minutes_of_traffic() {
     let mut pair = auto(7, Some(1428));

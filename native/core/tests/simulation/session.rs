@@ -230,6 +230,6 @@ fn a_response_to_an_attempt_that_was_given_up_is_unknown() {
     assert_eq!(pair.a.sent_of_type(1).len(), 2);
     let (from, now) = (pair.b.address, pair.now());
     pair.a.receive(from, &response, now);
-    assert_eq!(pair.a.dropped(DropReason::UnknownIndex), 1);
+    assert_eq!(pair.a.dropped(DropReason::UnknownHandshake), 1);
     assert!(pair.a.sent_of_type(4).is_empty());
 }

@@ -2,10 +2,11 @@
 
 use whalescale_core::control::{Command, CommandError};
 use whalescale_core::drops::DropReason;
+use whalescale_core::handoff::Endpoint;
 use whalescale_core::wire::frame::Frame;
 
 use crate::cipher::{counter, receiver_index, seal};
-use crate::node::Setup;
+use crate::node::{SOCKET, Setup};
 use crate::pair::{Pair, address, link, ms, payloads, secs};
 
 impl Pair {
@@ -117,6 +118,26 @@ fn a_stock_peer_roams_at_once() {
     assert_eq!(pair.b.sent.last().expect("sent").to, elsewhere);
     pair.run_for(ms(20));
     assert_eq!(payloads(&pair.a), [b"back"]);
+}
+
+#[test]
+fn the_answer_to_a_stock_peer_that_roams_goes_where_it_is_before_control_has_run() {
+    let mut pair = Pair::quiet_stock(7);
+    let elsewhere = address("198.51.100.9:4000");
+    pair.a_sends(b"from elsewhere");
+    let mut datagram = pair.a.sent.last().expect("sent").bytes.clone();
+    let (now, len) = (pair.now(), datagram.len());
+    let from = Endpoint {
+        socket: SOCKET,
+        remote: elsewhere,
+    };
+    let receiver = &mut pair.b.receiver;
+    receiver.handle_message(&mut datagram, 0..len, len, from, now.instant);
+    for crossing in receiver.take_crossings() {
+        pair.b.sender.handle_crossing(crossing, now.instant);
+    }
+    pair.b_sends(b"answer");
+    assert_eq!(pair.b.sent.last().expect("sent").to, elsewhere);
 }
 
 #[test]

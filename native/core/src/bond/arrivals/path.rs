@@ -84,8 +84,9 @@ impl PathArrivals {
         self.known.insert(sequence)
     }
 
-    /// Takes the sequence out of what is missing; false if it was not.
-    pub(super) fn fill(&mut self, now: Instant, sequence: u64, same_path: bool) -> bool {
+    /// Takes the sequence out of what is missing; false if it was not. `late_max`: missing for less than
+    /// that, it was only late on this path; none if it came by another.
+    pub(super) fn fill(&mut self, now: Instant, sequence: u64, late_max: Option<Duration>) -> bool {
         let at = self.gaps.partition_point(|gap| gap.end <= sequence);
         let Some(gap) = self.gaps.get_mut(at).filter(|gap| gap.start <= sequence) else {
             return false;
@@ -108,7 +109,7 @@ impl PathArrivals {
                 self.bound();
             }
         }
-        if same_path {
+        if late_max.is_some_and(|late_max| now - opened < late_max) {
             self.lateness.add(now, now - opened);
         }
         true

@@ -10,7 +10,11 @@ use super::rate::Sample;
 use super::trial::Trial;
 use crate::time::Instant;
 
-/// Rate before anything is known: 16 packets in 45 ms.
+/// Rate that a new path is presumed to carry until a queue shows. What it is given at once is bounded
+/// by its flight, and the ramp by the inner flow's own: to be slower than that would only be a queue
+/// of ours, at which a slow start ends too early (HyStart, RFC 9406).
+const PRESUMED_RATE: f64 = 12_500_000.0;
+/// Rate at the start where a queue contradicts that: 16 packets in 45 ms.
 const INITIAL_RATE: f64 = 500_000.0;
 /// No estimate is below 64 kbit/s, so that the path goes on being measured.
 const RATE_MIN: f64 = 8_000.0;
@@ -62,12 +66,24 @@ const CEILING_HOLDS: Duration = Duration::from_secs(3);
 /// A buffer so short holds no queue: a policer's.
 const POLICED: f64 = 0.002;
 
+/// What a new path's rate rests on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Start {
+    /// Neither queue nor loss was seen: what was delivered is only what was offered.
+    Presumed,
+    /// One of them contradicted that: twice what was delivered (BBR's startup).
+    Doubling,
+    /// A queue was seen.
+    Over,
+}
+
 /// The state of the law.
 #[derive(Debug)]
 pub(super) struct Control {
     capacity: Option<f64>,
     /// By how much the rate exceeds the capacity while looking for more; `None` while it holds a queue.
     climb: Option<f64>,
+    start: Start,
     loss: f64,
     rtt: f64,
     jitter: f64,
@@ -75,6 +91,8 @@ pub(super) struct Control {
     drain: Option<Drain>,
     drained_at: Instant,
     trial: Trial,
+    /// What was sent before this one, at a rate that was only presumed, is not tried.
+    tried_from: u64,
     /// The highest capacity of late, fading.
     best: f64,
     settling: u8,
@@ -89,12 +107,14 @@ impl Control {
         Self {
             capacity: None,
             climb: Some(STARTUP),
+            start: Start::Presumed,
             loss: 0.0,
             rtt: 0.1,
             round: Round::default(),
             drain: None,
             drained_at: now,
             trial: Trial::new(now),
+            tried_from: 0,
             best: 0.0,
             settling: 0,
             stood: None,
@@ -108,9 +128,20 @@ impl Control {
         self.capacity
     }
 
-    /// What the bottleneck carries: of what passes it, some is lost later.
+    /// What the bottleneck carries: of what passes it, some is lost later. At the start, what it is
+    /// presumed to carry.
     pub fn link(&self) -> f64 {
-        self.capacity.unwrap_or(INITIAL_RATE) / (1.0 - self.made_up())
+        let link = self.capacity.unwrap_or(INITIAL_RATE) / (1.0 - self.made_up());
+        if self.is_presumed() {
+            (link * (1.0 + STARTUP)).max(PRESUMED_RATE)
+        } else {
+            link
+        }
+    }
+
+    /// Whether the rate is only presumed: what is in flight has to bound it.
+    pub fn is_presumed(&self) -> bool {
+        self.start == Start::Presumed
     }
 
     /// Loss that is there at any rate, and therefore sent on top.
@@ -152,9 +183,8 @@ impl Control {
     pub fn rate(&self, queue: f64) -> f64 {
         let link = self.link();
         let rate = match (self.climb, self.drain) {
-            (Some(_), _) if self.capacity.is_none() => INITIAL_RATE,
-            // At the start, samples of an idle flow tell nothing of the link.
-            (Some(STARTUP), _) => (link * (1.0 + STARTUP)).max(INITIAL_RATE),
+            _ if self.is_presumed() => link,
+            _ if self.start == Start::Doubling => (link * (1.0 + STARTUP)).max(INITIAL_RATE),
             (Some(excess), _) => link * (1.0 + excess),
             (None, drain) => {
                 let target = self.target();
@@ -176,14 +206,20 @@ impl Control {
         self.jitter = seen.jitter.min(JITTER_HELD);
         self.loss = seen.loss;
         self.ceiling = self.ceiling.filter(|(until, _)| seen.now < *until);
-        if let Some(sample) = seen.sample {
-            self.learn(&sample, seen);
-        }
+        let busy = seen.sample.is_some_and(|sample| self.learn(&sample, seen));
         self.round.count(seen);
-        self.trial.count(seen);
+        if seen.highest >= self.tried_from {
+            self.trial.count(seen);
+        }
         let found = self.capacity.is_some() && seen.queue > self.summit() + seen.jitter / 2.0;
-        if self.climb.is_some() && found {
+        // The bursts of a slow start queue, too, before they fill the path.
+        if self.climb.is_some() && found && (busy || !self.is_presumed()) {
             self.settle(seen);
+        }
+        if self.is_presumed() && (seen.queue > self.stubborn() || self.trial.has_lost()) {
+            self.start = Start::Doubling;
+            self.trial = Trial::new(seen.now);
+            self.tried_from = seen.next;
         }
         if seen.highest >= self.round.end {
             self.turn(seen);
@@ -191,7 +227,8 @@ impl Control {
         self.watch_drain(seen)
     }
 
-    fn learn(&mut self, sample: &Sample, seen: &Observation) {
+    /// Takes a sample in. Returns whether a queue stood in the path all the while.
+    fn learn(&mut self, sample: &Sample, seen: &Observation) -> bool {
         let queued = sample.least_delay.saturating_sub(seen.base) as f64 * 1e-9;
         let busy = queued > 0.001 + seen.jitter / 4.0 && (sample.limited || sample.dense);
         let at_least = sample.arrived.min(sample.sent);
@@ -207,6 +244,7 @@ impl Control {
         self.capacity = Some(learned.clamp(RATE_MIN, RATE_MAX));
         self.best -= self.best * (sample.step / BEST_FADES).min(1.0);
         self.best = self.best.max(learned);
+        busy
     }
 
     /// How fast to believe a sample: the share taken over in its length.
@@ -239,8 +277,8 @@ impl Control {
 
     /// A queue that ends a climb.
     fn summit(&self) -> f64 {
-        let startup = self.climb == Some(STARTUP);
-        self.target() + if startup { STARTUP_SLACK } else { 0.0 }
+        let starting = self.start != Start::Over;
+        self.target() + if starting { STARTUP_SLACK } else { 0.0 }
     }
 
     /// A queue that the law should not have let grow.
@@ -251,6 +289,7 @@ impl Control {
     /// Ends a climb: what is known now is the capacity.
     fn settle(&mut self, seen: &Observation) {
         self.climb = None;
+        self.start = Start::Over;
         self.round = Round::until(seen.next);
     }
 

@@ -60,6 +60,8 @@ use crate::time::Instant;
 const INITIAL_FLIGHT: f64 = 24_000.0;
 /// Round trip assumed before one is known, and its patience (RFC 6298, section 2: 1 s).
 const INITIAL_PATIENCE: Duration = Duration::from_secs(1);
+/// The same for a lost tail: most paths have answered by then.
+const INITIAL_OVERDUE: Duration = Duration::from_millis(200);
 /// Failure comes no earlier.
 const FAILURE_MIN: Duration = Duration::from_secs(1);
 /// Feedback comes at least this often under load.
@@ -107,23 +109,34 @@ impl PathModel {
 
     /// Whether a packet may leave now: the pacer is ready, and not too much is in flight.
     pub fn can_send(&self, now: Instant) -> bool {
-        self.has_room() && self.pacer.wait(now, self.pacing) <= 0.0
+        self.next_send(now) <= now
     }
 
-    /// When pacing allows the next packet; `None` when the path waits for feedback.
-    pub fn next_send(&self, now: Instant) -> Option<Instant> {
-        (self.has_room()).then(|| self.pacer.ready_at(now, self.pacing))
-    }
-
-    fn has_room(&self) -> bool {
-        !self.ring.is_full() && (self.ring.bytes() as f64) < self.flight_max()
+    /// When pacing allows the next packet. A path that waits for feedback lets one out when that is
+    /// overdue: the last packets sent, or the feedback on them, may be lost (the tail loss probe of
+    /// RFC 8985, section 7).
+    pub fn next_send(&self, now: Instant) -> Instant {
+        let paced = self.pacer.ready_at(now, self.pacing);
+        if self.has_room() {
+            return paced;
+        }
+        let overdue = self.delays.rtt().map_or(INITIAL_OVERDUE, |rtt| 2 * rtt);
+        let last = self.ring.last().at;
+        // The longer the silence, the longer to the next one: it doubles.
+        let silence = last - self.ring.oldest().unwrap_or(last);
+        paced.max(last + silence + overdue + FEEDBACK_INTERVAL)
     }
 
     /// Twice what the path holds, so that a path that dies silently is not flooded.
     fn flight_max(&self) -> f64 {
         let rtt = self.delays.rtt().map_or(0.0, |rtt| rtt.as_secs_f64());
-        let link = (self.control.capacity()).map_or(0.0, |_| self.pacing.max(self.control.link()));
-        INITIAL_FLIGHT + link * (2.0 * rtt + 0.02)
+        let capacity = self.control.capacity().unwrap_or(0.0);
+        let rate = if self.control.is_presumed() {
+            capacity
+        } else {
+            self.pacing.max(self.control.link())
+        };
+        INITIAL_FLIGHT + rate * (2.0 * rtt + 0.02)
     }
 
     /// A packet was handed to the socket: `bytes` of datagram with its outer headers, `sequence` one

@@ -11,6 +11,16 @@ impl PathModel {
         self.pacing
     }
 
+    /// Bytes per second that the path's bottleneck carries; presumed until measured.
+    pub fn link(&self) -> f64 {
+        self.control.link()
+    }
+
+    /// Whether the path is given no more than it may hold.
+    pub fn has_room(&self) -> bool {
+        !self.ring.is_full() && (self.ring.bytes() as f64) < self.flight_max()
+    }
+
     /// Bytes per second that the path delivers at most; `None` until measured.
     pub fn capacity(&self) -> Option<f64> {
         self.control.capacity()

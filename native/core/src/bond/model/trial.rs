@@ -20,6 +20,10 @@ const LOSS_KNOWN: f64 = 0.25;
 /// Loss beyond the persistent one that is a sign while the rate is at the capacity.
 const EXCESS: f64 = 0.15;
 
+/// Packets lost that contradict a rate that is only presumed: so many, and of all.
+const LOST_MIN: u64 = 3;
+const LOST_SHARE: f64 = 0.1;
+
 /// Packets since loss was last judged.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Trial {
@@ -50,6 +54,12 @@ impl Trial {
         if let Some(sample) = seen.sample {
             self.rate = self.rate.max(sample.arrived);
         }
+    }
+
+    /// Whether some packets were lost, beyond those of a lossy radio or merely late.
+    pub fn has_lost(&self) -> bool {
+        let lost = self.passed.saturating_sub(self.arrived);
+        lost > LOST_MIN && lost as f64 > LOST_SHARE * self.passed as f64
     }
 
     /// Whether enough was seen, at a rate that exceeds the capacity by the share `climb`.

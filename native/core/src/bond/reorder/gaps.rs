@@ -41,7 +41,7 @@ pub(super) enum Arrived {
     Ahead,
     /// Others had overtaken it on faster paths, this long before.
     Overtaken(Duration),
-    /// Its own path was past it, and it was missing for this long: repaired, or reordered on its path.
+    /// It was missing for this long: repaired, or its own path was past it and reordered it.
     Recovered(Duration),
 }
 
@@ -70,8 +70,8 @@ impl Gaps {
     }
 
     /// Notes a packet that had not arrived before.
-    pub(super) fn arrived(&mut self, now: Instant, sequence: u64, path: u8) -> Arrived {
-        let in_path_order = self.progress(now, sequence, path);
+    pub(super) fn arrived(&mut self, now: Instant, sequence: u64, path: Option<u8>) -> Arrived {
+        let in_path_order = path.is_some_and(|path| self.progress(now, sequence, path));
         if sequence >= self.end {
             if sequence > self.end {
                 self.open.push_back(Gap {

@@ -2,10 +2,11 @@
 //!
 //! Pairs come from configured and announced addresses and from where authenticated packets arrive; at
 //! most [`limits::PATHS`]. One that answered a probe is a path: it gets a number, is bound at the other
-//! end, and is used in one of two roles, see [`roles`]. Everything here is pure: times come in, what
-//! is to be sent goes out as [`Action`]s, what is to be told the packet path as differences between
-//! what is wanted and what was published.
+//! end, and is used in one of two roles, see [`roles`] and [`carrying`]. Everything here is pure: times
+//! come in, what is to be sent goes out as [`Action`]s, what is to be told the packet path as
+//! differences between what is wanted and what was published.
 
+mod carrying;
 mod probing;
 mod roles;
 mod table;
@@ -59,6 +60,7 @@ pub(super) enum Action {
         path: PathId,
         token: u64,
         link: u32,
+        metered: bool,
     },
 }
 
@@ -76,7 +78,9 @@ struct Binding {
 pub(super) struct Path {
     pub endpoint: Endpoint,
     pub link: u32,
+    /// Whether traffic costs money at our end, and, as the peer says, at the other.
     pub metered: bool,
+    pub metered_there: bool,
     pub remote_link: RemoteLink,
     pub pmtu: PathMtu,
     pub probing: Probing,
@@ -100,6 +104,11 @@ impl Path {
         self.bulk
     }
 
+    /// Whether traffic on it costs money at either end.
+    pub(super) fn is_metered(&self) -> bool {
+        self.metered || self.metered_there
+    }
+
     /// Whether it may be used now.
     pub(super) fn is_usable(&self) -> bool {
         self.probing.validated && self.probing.health != PathHealth::Failed
@@ -114,7 +123,7 @@ impl Path {
         (
             self.probing.health != PathHealth::Healthy,
             !self.pmtu.fits(),
-            self.metered,
+            self.is_metered(),
             self.rtt().unwrap_or(Duration::MAX),
         )
     }
@@ -255,7 +264,7 @@ impl Paths {
             .filter(|path| path.is_usable() && path.probing.health == best.probing.health)
             .is_some_and(|path| {
                 let same_kind =
-                    path.pmtu.fits() == best.pmtu.fits() && path.metered == best.metered;
+                    path.pmtu.fits() == best.pmtu.fits() && path.is_metered() == best.is_metered();
                 let halved = match (path.rtt(), best.rtt()) {
                     (Some(held), Some(found)) => found * BETTER < held,
                     _ => false,
@@ -277,13 +286,14 @@ impl Paths {
 
 impl Path {
     fn repeat_binding(&mut self, now: Instant) -> Option<Action> {
-        let (to, link) = (self.endpoint, self.link);
+        let (to, link, metered) = (self.endpoint, self.link, self.metered);
         let binding = self.binding.as_mut()?;
         binding.repeat.take(now).then_some(Action::Bind {
             to,
             path: binding.path,
             token: binding.token,
             link,
+            metered,
         })
     }
 }

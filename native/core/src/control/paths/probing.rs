@@ -191,6 +191,10 @@ impl Probing {
                 }
                 self.turn(health, now);
                 self.suspect(now);
+                if self.token.is_none() {
+                    let soon = now + FAILED_INTERVAL;
+                    self.next = Some(self.next.map_or(soon, |next| next.min(soon)));
+                }
             }
         }
     }

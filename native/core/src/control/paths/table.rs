@@ -1,9 +1,8 @@
-//! Which pairs are in the table, who numbers them, and who carries: changes of [`Paths`].
+//! Which pairs are in the table, and who numbers them: changes of [`Paths`].
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::Duration;
 
 use crate::constants::limits;
 use crate::entropy::Entropy;
@@ -15,8 +14,7 @@ use crate::wire::frame::Announcement;
 use super::super::LocalSocket;
 use super::super::repeat::Repeat;
 use super::probing::Probing;
-use super::roles::{Edge, cover};
-use super::{Binding, Path, Paths, ROLE_GAIN, RemoteLink, draw, is_sensible, reaches};
+use super::{Binding, Path, Paths, RemoteLink, draw, is_sensible, reaches};
 
 /// What the send machine is to be told of a path.
 pub(in crate::control) struct Publication {
@@ -46,6 +44,7 @@ impl Paths {
                 endpoint,
                 link,
                 metered,
+                metered_there: false,
                 remote_link: self.link_of(endpoint.remote),
                 pmtu: PathMtu::new(self.sizing),
                 probing: Probing::new(metered, !seen, now),
@@ -113,6 +112,7 @@ impl Paths {
         for endpoint in gone {
             self.remove(endpoint);
         }
+        self.note_metered(sockets, now);
         let told = self.announced.iter().map(|told| told.address);
         let remotes: Vec<SocketAddr> = configured.iter().copied().chain(told).collect();
         let wanted = |remote: SocketAddr| remotes.contains(&remote);
@@ -130,6 +130,22 @@ impl Paths {
                     path.probing.known(now);
                 } else if self.all.len() < limits::PATHS {
                     self.ensure(endpoint, sockets, false, now);
+                }
+            }
+        }
+    }
+
+    /// Takes over which sockets are metered; the other end hears of changes with the binding.
+    fn note_metered(&mut self, sockets: &[LocalSocket], now: Instant) {
+        for path in &mut self.all {
+            let mut same = sockets
+                .iter()
+                .filter(|socket| socket.id == path.endpoint.socket);
+            let metered = same.next().is_some_and(|socket| socket.metered);
+            if metered != path.metered {
+                path.metered = metered;
+                if let Some(binding) = path.binding.as_mut() {
+                    binding.repeat = Repeat::starting(now);
                 }
             }
         }
@@ -239,81 +255,6 @@ impl Paths {
             binding.acknowledged = true;
             binding.repeat = Repeat::default();
         }
-    }
-
-    /// Decides anew which paths carry.
-    pub(in crate::control) fn assign_roles(&mut self) {
-        let mut places: Vec<usize> = self.eligible();
-        places.sort_by_key(|place| {
-            let path = self.all.get(*place);
-            path.map(|path| (path.metered, path.rtt().unwrap_or(Duration::MAX), *place))
-        });
-        let edges: Vec<Edge<RemoteLink>> = places
-            .iter()
-            .filter_map(|place| self.all.get(*place))
-            .map(|path| Edge {
-                local: path.link,
-                remote: path.remote_link,
-            })
-            .collect();
-        let fresh: Vec<usize> = cover(&edges)
-            .into_iter()
-            .filter_map(|at| places.get(at).copied())
-            .collect();
-        if self.keeps_roles(&places, &fresh) {
-            return;
-        }
-        for (place, path) in self.all.iter_mut().enumerate() {
-            path.bulk = fresh.contains(&place);
-        }
-    }
-
-    /// Paths that may carry: usable ones that take the smallest packet; else any that is validated.
-    fn eligible(&self) -> Vec<usize> {
-        let places = |wanted: &dyn Fn(&Path) -> bool| -> Vec<usize> {
-            let all = self.all.iter().enumerate();
-            all.filter(|(_, path)| wanted(path))
-                .map(|(place, _)| place)
-                .collect()
-        };
-        let fit = places(&|path| path.is_usable() && path.pmtu.fits());
-        let usable = places(&|path| path.is_usable());
-        match (fit.is_empty(), usable.first()) {
-            (false, _) => fit,
-            // Where no path fits, one alone carries what it can.
-            (true, Some(first)) => vec![*first],
-            (true, None) => places(&|path| path.probing.validated),
-        }
-    }
-
-    /// Whether the paths that carry now cover the same links, as few, and not much slower.
-    fn keeps_roles(&self, eligible: &[usize], fresh: &[usize]) -> bool {
-        let held: Vec<usize> = (0..self.all.len())
-            .filter(|place| self.all.get(*place).is_some_and(|path| path.bulk))
-            .collect();
-        let links = |places: &[usize], side: &dyn Fn(&Path) -> RemoteLink| {
-            let paths = places.iter().filter_map(|place| self.all.get(*place));
-            let mut links: Vec<RemoteLink> = paths.map(side).collect();
-            links.sort_unstable();
-            links.dedup();
-            links
-        };
-        let covers =
-            |side: &dyn Fn(&Path) -> RemoteLink| links(&held, side) == links(eligible, side);
-        let sum = |places: &[usize]| {
-            let paths = places.iter().filter_map(|place| self.all.get(*place));
-            paths.filter_map(Path::rtt).sum::<Duration>()
-        };
-        let metered = |places: &[usize]| {
-            let paths = places.iter().filter_map(|place| self.all.get(*place));
-            paths.filter(|path| path.metered).count()
-        };
-        held.len() == fresh.len()
-            && held.iter().all(|place| eligible.contains(place))
-            && covers(&|path| RemoteLink::Told(path.link))
-            && covers(&|path| path.remote_link)
-            && metered(&held) == metered(fresh)
-            && sum(fresh) * ROLE_GAIN.1 >= sum(&held) * ROLE_GAIN.0
     }
 
     /// Numbers that are nobody's any more, and paths whose role the send machine does not know yet.

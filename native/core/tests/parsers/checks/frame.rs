@@ -66,6 +66,7 @@ fn twin(bytes: &[u8]) -> Option<Plaintext<'_>> {
             path: bytes[4],
             token: little(bytes, 5, 8),
             link: little(bytes, 13, 4) as u32,
+            metered: bytes[1] & 2 != 0,
             reply: flag,
         },
         0x10..=0x3f if length <= 1120 => Frame::Message {

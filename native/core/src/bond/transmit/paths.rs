@@ -1,0 +1,182 @@
+//! The paths of a bond: coming, moving, going.
+//!
+//! A path keeps its model and its ring as long as it is known; what was in flight on one that goes
+//! is repaired on the others. While any path is not given up, one carries: if all are under
+//! suspicion, the one that was heard of last.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+use crate::handoff::{Endpoint, PathGauge, PathHealth, PathId, PathRole};
+use crate::time::Instant;
+
+use super::super::model::PathModel;
+use super::super::ring::Ring;
+use super::Bond;
+
+/// Paths of one peer: what the path number in the shim can tell apart.
+pub(super) const PATHS: usize = 16;
+
+/// Paths that a feedback goes on while all is well: two, so that the death of one costs none.
+pub(super) const FEEDBACK_COPIES: usize = 2;
+
+/// One path of a bond.
+pub(super) struct Path {
+    pub(super) id: PathId,
+    pub(super) endpoint: Endpoint,
+    pub(super) role: PathRole,
+    pub(super) model: PathModel,
+    pub(super) ring: Ring,
+    pub(super) next_sequence: u64,
+    pub(super) health: PathHealth,
+    /// It carries although it is under suspicion, as there is none beyond that.
+    pub(super) last_resort: bool,
+    /// What was in flight on it is to go out again, as soon as another path can take it.
+    pub(super) reinject: bool,
+    pub(super) gauge: Arc<PathGauge>,
+}
+
+impl Path {
+    pub(super) fn may_carry(&self) -> bool {
+        self.role == PathRole::Bulk && (self.health == PathHealth::Healthy || self.last_resort)
+    }
+
+    /// The round trip; by probes until something was sent.
+    pub(super) fn rtt(&self) -> Option<Duration> {
+        let probed = || match self.gauge.rtt_us.load(Relaxed) {
+            0 => None,
+            micros => Some(Duration::from_micros(micros.into())),
+        };
+        self.model.rtt().or_else(probed)
+    }
+
+    /// Half a round trip without queue, nanoseconds, by probes until something was sent.
+    pub(super) fn half_rtt(&self) -> i64 {
+        let probed = || Duration::from_micros(self.gauge.rtt_us.load(Relaxed).into());
+        let rtt = self.model.min_rtt().unwrap_or_else(probed);
+        i64::try_from(rtt.as_nanos() / 2).unwrap_or(i64::MAX)
+    }
+}
+
+impl Bond {
+    /// Adds a path, or changes one.
+    pub(crate) fn put_path(
+        &mut self,
+        id: PathId,
+        endpoint: Endpoint,
+        role: PathRole,
+        gauge: Arc<PathGauge>,
+        now: Instant,
+    ) {
+        if let Some(path) = self.paths.iter_mut().find(|path| path.id == id) {
+            let moved = path.endpoint != endpoint;
+            let proven = role == PathRole::Bulk && path.health != PathHealth::Healthy;
+            path.endpoint = endpoint;
+            path.role = role;
+            path.gauge = gauge;
+            if moved {
+                self.lossy.forget();
+            }
+            if moved || proven {
+                path.model.revive(now);
+                path.health = PathHealth::Healthy;
+                path.reinject = false;
+            }
+        } else if self.paths.len() < PATHS {
+            let delay = self.paths.iter().find_map(|path| path.model.delay());
+            let model =
+                delay.map_or_else(|| PathModel::new(now), |delay| PathModel::near(now, delay));
+            let health = PathHealth::Healthy;
+            self.paths.push(Path {
+                id,
+                endpoint,
+                role,
+                model,
+                ring: Ring::sharing(&self.memory),
+                next_sequence: 0,
+                health,
+                last_resort: false,
+                reinject: false,
+                gauge,
+            });
+        }
+        self.appoint_last_resort();
+        // The receive machine is as patient as the paths are long.
+        self.gauges_at = Instant::default();
+    }
+
+    /// Forgets a path; what it had in flight is repaired on the others.
+    pub(crate) fn remove_path(&mut self, id: PathId) {
+        if let Some(place) = self.paths.iter().position(|path| path.id == id) {
+            let mut path = self.paths.remove(place);
+            self.orphans.extend(path.ring.take_datagrams());
+        }
+        self.appoint_last_resort();
+    }
+
+    /// A suspicion may be wrong: where there is nothing better, the path of which something was heard last
+    /// goes on carrying.
+    pub(super) fn appoint_last_resort(&mut self) {
+        let bulk = |path: &&mut Path| path.role == PathRole::Bulk;
+        let mut suspects = Vec::new();
+        let mut healthy = false;
+        for path in self.paths.iter_mut().filter(bulk) {
+            path.last_resort = false;
+            healthy |= path.health == PathHealth::Healthy;
+            if path.health == PathHealth::Degraded {
+                suspects.push(path);
+            }
+        }
+        let latest = suspects
+            .into_iter()
+            .max_by_key(|path| path.model.suspicion_deadline());
+        if let Some(path) = latest.filter(|_| !healthy) {
+            path.last_resort = true;
+        }
+    }
+
+    /// The other end was restarted: it has nothing of what was sent, and counts from the beginning.
+    pub(crate) fn restart(&mut self, now: Instant) {
+        for path in &mut self.paths {
+            path.model = PathModel::new(now);
+            path.ring = Ring::sharing(&self.memory);
+            path.next_sequence = 0;
+            path.health = PathHealth::Healthy;
+            path.last_resort = false;
+            path.reinject = false;
+        }
+        self.bulk.restart();
+        self.repairs.clear();
+        self.orphans.clear();
+        self.last_feedback = None;
+    }
+
+    /// Paths for a control frame: the two best; or all of them, if it is `everywhere` needed or a path is in doubt.
+    pub(crate) fn frame_endpoints(
+        &self,
+        now: Instant,
+        everywhere: bool,
+    ) -> impl Iterator<Item = Endpoint> {
+        let doubt = |path: &Path| path.health == PathHealth::Degraded;
+        let everywhere = everywhere || self.paths.iter().any(doubt);
+        let mut usable: Vec<(i64, Endpoint)> = self
+            .paths
+            .iter()
+            .filter(|path| everywhere || path.may_carry())
+            .map(|path| {
+                (
+                    path.model.arrival_after(now, 200).unwrap_or(i64::MAX),
+                    path.endpoint,
+                )
+            })
+            .collect();
+        usable.sort_by_key(|(arrival, _)| *arrival);
+        let count = if everywhere {
+            usable.len()
+        } else {
+            FEEDBACK_COPIES
+        };
+        usable.into_iter().take(count).map(|(_, endpoint)| endpoint)
+    }
+}
