@@ -75,16 +75,22 @@ export function createMesh({ nodeId, seed, reader }: MeshOptions): Mesh {
 /** Changes `mesh` in place; the effects are to be carried out in order. */
 export function step(mesh: Mesh, input: Input, now: number): Effect[] {
   const turn: Turn = { state: mesh, now, effects: [] }
-  if (mesh.self.phase === 'left' && mesh.self.draft === null) return turn.effects
+  if (hasEnded(mesh)) return turn.effects
   take(turn, input)
   doWhatIsDue(turn)
   armGossip(turn)
   return turn.effects
 }
 
+/** Our last word is spoken. */
+function hasEnded({ self }: Mesh): boolean {
+  return self.phase === 'left' && self.draft === null
+}
+
 /** When to step with `tick` if nothing else happens before; Infinity for never. */
 export function nextWakeup(mesh: Mesh): number {
   const { due, self } = mesh
+  if (hasEnded(mesh)) return Infinity
   return Math.min(
     due.gossip,
     due.anchors,
