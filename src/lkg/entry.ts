@@ -23,8 +23,8 @@ const largestRecord = 1_200
 const digestLength = 8
 
 /** Where an address came from: the peer's own word, somebody who saw it, or a session that worked. */
-export const endpointSources = ['self-attested', 'observed', 'configured'] as const
-export type EndpointSource = (typeof endpointSources)[number]
+const endpointSources = ['self-attested', 'observed', 'configured'] as const
+type EndpointSource = (typeof endpointSources)[number]
 
 /** An address of a peer, as tried from one of our interfaces. */
 export type CachedEndpoint = {

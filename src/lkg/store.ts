@@ -12,7 +12,7 @@ import type { Database } from './database.js'
 import { bounded, byUse, encodeEntry, keys, mostPeers, storeVersion } from './entry.js'
 import type { CachedPeer } from './entry.js'
 
-export type { CachedEndpoint, CachedPeer, EndpointSource } from './entry.js'
+export type { CachedEndpoint, CachedPeer } from './entry.js'
 
 /** Reading a full cache takes milliseconds; a damaged one may never end. */
 const probeTimeoutMs = 10_000

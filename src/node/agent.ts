@@ -299,19 +299,11 @@ export class Agent {
   #handle(event: NativeEvent): void {
     const { log, storeTimestamp } = this.#surroundings
     switch (event.type) {
-      case 'Peer': {
-        const { id, state, endpoint, handshakeMs } = event
-        const peer = this.#config.peers.find((candidate) => candidate.id === id)
-        const name = peer?.name ?? id
-        log.info({ peer: name, endpoint, handshakeMs }, state)
-        const nodeId = peer?.nodeId ?? null
-        this.events.emit({ type: 'peer', peer: name, nodeId, state, endpoint })
-        if (nodeId !== null) this.#toMesh(event)
+      case 'Peer':
+        this.#peerChanged(event)
         return
-      }
       case 'Message':
       case 'Signed':
-      case 'Network':
       case 'Observed':
         this.#toMesh(event)
         return
@@ -331,6 +323,7 @@ export class Agent {
         return
       case 'Network':
         log.info({ addresses: event.sockets.map(({ address }) => address) }, 'network changed')
+        this.#toMesh(event)
         return
       case 'Mtu':
         log.info({ innerMtu: event.innerMtu }, 'inner MTU changed')
@@ -348,6 +341,15 @@ export class Agent {
         log.error({}, `the tunnel failed: ${event.message}`)
         this.stop(ExitCode.failure)
     }
+  }
+
+  #peerChanged(event: Extract<NativeEvent, { type: 'Peer' }>): void {
+    const { id, state, endpoint, handshakeMs } = event
+    const peer = this.#config.peers.find((candidate) => candidate.id === id)
+    const [name, nodeId] = [peer?.name ?? id, peer?.nodeId ?? null]
+    this.#surroundings.log.info({ peer: name, endpoint, handshakeMs }, state)
+    this.events.emit({ type: 'peer', peer: name, nodeId, state, endpoint })
+    if (nodeId !== null) this.#toMesh(event)
   }
 
   #toMesh(event: NativeEvent): void {

@@ -6,7 +6,7 @@ import type { Bed } from './bed.js'
 import { until } from './bed.js'
 
 /** The interface of every node. */
-export const device = 'lan0'
+const device = 'lan0'
 
 export const addressOf = (index: number): string => `192.0.2.${index + 1}`
 export const overlayOf = (index: number): string => `10.88.0.${index + 1}`
@@ -73,7 +73,7 @@ export function upAll(files: readonly NodeFiles[]): Promise<Agent[]> {
 }
 
 /** Whether a node has every other's own word of where it is. */
-export async function knowsAll(agent: Agent, others: readonly number[]): Promise<boolean> {
+async function knowsAll(agent: Agent, others: readonly number[]): Promise<boolean> {
   const { peers } = await agent.client.peers()
   return others.every((index) =>
     peers

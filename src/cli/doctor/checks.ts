@@ -2,7 +2,7 @@
 import { capabilitiesIn, neededCapabilities } from '../../node/privileges.js'
 import type { StatusView } from '../../node/views.js'
 
-export type Verdict = 'ok' | 'warn' | 'fail'
+type Verdict = 'ok' | 'warn' | 'fail'
 
 export type Finding = {
   readonly check: string
