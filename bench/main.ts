@@ -8,6 +8,7 @@ import { run } from '#src/cli/demo/command.js'
 import { ExitCode, WhalescaleError } from '#src/errors.js'
 import { gossipBench } from './gossip/run.js'
 import { reasonOf } from './reason.js'
+import { mesh, partNames } from './mesh/command.js'
 import { SCHEDULERS } from './multipath/carriers.js'
 import { multipath, scenarioNames } from './multipath/command.js'
 import { forget } from './peers/cache.js'
@@ -20,16 +21,19 @@ import { writeResult } from './throughput/write.js'
 
 const USAGE = `usage: npm run bench -- throughput [--quick] [--only NAME,...] [--rounds N]
        npm run bench -- multipath [--quick] [--only SCENARIO,...] [--schedulers NAME,...] [--seeds N]
+       npm run bench -- mesh [--quick] [--only PART,...]
        npm run bench -- gossip [--quick]
        npm run bench -- peers [--only NAME,...] [--refresh]
 
   throughput    all peers turn by turn between two network namespaces; needs root
   multipath     one flow over several emulated links, and links that die; needs root
+  mesh          real agents that find, lose and follow each other; needs root
   gossip        networks of mesh machines on virtual time
   peers         builds the peers into the cache and prints their versions
   --quick       short loads and two rounds: shows that it works, not how fast it is
   --only        these peers: ${ALL_PEERS.map((peer) => peer.name).join(', ')}
                 or these scenarios: ${scenarioNames}
+                or these parts of mesh: ${partNames}
   --rounds      turns of every peer (default 5, quick 2)
   --schedulers  the first is held to the bars: ${SCHEDULERS.join(', ')}
   --seeds       runs of every scenario with chance in it (default 10, quick 1)
@@ -71,6 +75,10 @@ async function main(): Promise<void> {
   if (command === 'multipath') {
     const { quick, only, schedulers, seeds } = values
     return multipath({ quick, only, schedulers, seeds }, print, progress)
+  }
+  if (command === 'mesh') {
+    const { quick, only } = values
+    return mesh({ quick, only }, print, progress)
   }
   if (command === 'gossip') return gossipBench(values.quick, print, progress)
   const peers = selectPeers(values.only)

@@ -1,8 +1,8 @@
 /**
  * Puts `up` with all that it imports into one file, dist/up.cjs, which loads several times faster than
  * the hundred files it is made from, and what V8 compiles of it into dist/up.cache
- * (docs/decisions/0023). Modules inside are still evaluated when first imported. koffi and pino stay
- * outside: they find their own parts beside themselves.
+ * (docs/decisions/0023). Modules inside are still evaluated when first imported. koffi, lmdb and pino
+ * stay outside: they find their own parts beside themselves.
  */
 import { readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
@@ -22,7 +22,7 @@ await build({
   platform: 'node',
   format: 'cjs',
   target: 'node20',
-  external: ['koffi', 'pino', 'pino-pretty'],
+  external: ['koffi', 'lmdb', 'pino', 'pino-pretty'],
   // Inside a script that main.ts runs there is neither import.meta nor import().
   define: { 'import.meta.url': 'bundleUrl' },
   supported: { 'dynamic-import': false },

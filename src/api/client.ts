@@ -1,7 +1,9 @@
 /** Talks to a running agent; every command but `up` is a thin client of this. */
 import { request } from 'node:http'
+import { createInterface } from 'node:readline'
 import { ExitCode, WhalescaleError, systemCode } from '../errors.js'
-import type { PathsView, PeersView, StatusView } from '../node/views.js'
+import type { NodeEvent } from '../node/events.js'
+import type { CheckView, LkgView, PathsView, PeersView, StatusView } from '../node/views.js'
 import type { PingReply } from '../node/pings.js'
 import { readOnlySocket } from './socket.js'
 
@@ -63,6 +65,42 @@ function exchange(
   })
 }
 
+/** An event as it comes over the socket. */
+export type StreamedEvent = { readonly time: string } & (
+  | NodeEvent
+  /** So many before this one were lost, since they were not read in time. */
+  | { readonly type: 'dropped'; readonly count: number }
+)
+
+function follow(
+  socketPath: string,
+  onEvent: (event: StreamedEvent) => void,
+): Promise<{ close(): void; ended: Promise<void> }> {
+  return new Promise((resolve, reject) => {
+    const outgoing = request({ socketPath, path: '/v1/events' }, (incoming) => {
+      if (incoming.statusCode !== 200) {
+        incoming.resume()
+        reject(new WhalescaleError('the agent gives no events', { code: 'NoEvents' }))
+        return
+      }
+      const lines = createInterface({ input: incoming })
+      lines.on('line', (line) => {
+        onEvent(JSON.parse(line) as StreamedEvent)
+      })
+      const ended = new Promise<void>((end) => lines.once('close', end))
+      // The agent ended, or we did: either way there is no more.
+      lines.on('error', () => {
+        lines.close()
+      })
+      resolve({ close: () => outgoing.destroy(), ended })
+    })
+    outgoing.on('error', (error) => {
+      reject(connectionError(socketPath, error))
+    })
+    outgoing.end()
+  })
+}
+
 type ErrorBody = { code: string; message: string; remedy: string | null; exitCode: ExitCode }
 
 function bodyOf({ status, body }: Reply): Record<string, unknown> {
@@ -92,6 +130,24 @@ export class Client {
 
   paths(): Promise<PathsView> {
     return this.#ask('/v1/paths') as Promise<PathsView>
+  }
+
+  lkg(): Promise<LkgView> {
+    return this.#ask('/v1/lkg') as Promise<LkgView>
+  }
+
+  check(target: string, via: string | null): Promise<CheckView> {
+    return this.#order('/v1/check', { target, via }) as Promise<CheckView>
+  }
+
+  /**
+   * Follows what happens: first what holds now, then each change.
+   * @returns what ends it; `ended` resolves when the agent ends it
+   */
+  follow(
+    onEvent: (event: StreamedEvent) => void,
+  ): Promise<{ close(): void; ended: Promise<void> }> {
+    return follow(this.#socket, onEvent)
   }
 
   ping(peer: string): Promise<PingReply> {

@@ -8,7 +8,9 @@ import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import { ExitCode, WhalescaleError, messageOf } from '../errors.js'
 import type { Agent } from '../node/agent.js'
 import { schemaVersion } from '../node/views.js'
+import { metricsText, metricsType } from './metrics.js'
 import { readOnlySocket } from './socket.js'
+import { streamsOf } from './stream.js'
 
 /** Twice the largest configuration, since JSON escapes quotes and line ends. */
 const largestBody = 8 * 1024 * 1024
@@ -16,7 +18,10 @@ const largestBody = 8 * 1024 * 1024
 const mostConnections = 64
 const requestTimeoutMs = 10_000
 
-export type Served = Pick<Agent, 'status' | 'peers' | 'paths' | 'ping' | 'stop'>
+export type Served = Pick<
+  Agent,
+  'status' | 'peers' | 'paths' | 'lkg' | 'ping' | 'check' | 'shutdown' | 'events'
+>
 /** Applies the text of a configuration file; throws WhalescaleError when it is not fit. */
 export type Reload = (content: string, file: string) => Promise<void>
 
@@ -39,6 +44,11 @@ function textField(body: Readonly<Record<string, unknown>>, name: string): strin
   const value = body[name]
   if (typeof value === 'string') return value
   throw refusal(`the field ${name} is missing or not a string`)
+}
+
+/** Null when the field is missing. */
+function optionalField(body: Readonly<Record<string, unknown>>, name: string): string | null {
+  return (body[name] ?? null) === null ? null : textField(body, name)
 }
 
 async function readBody(request: IncomingMessage): Promise<Readonly<Record<string, unknown>>> {
@@ -81,12 +91,17 @@ function questionsOf(agent: Served): ReadonlyMap<string, () => object> {
     ['/v1/status', () => agent.status()],
     ['/v1/peers', () => agent.peers()],
     ['/v1/paths', () => agent.paths()],
+    ['/v1/lkg', () => agent.lkg()],
   ])
 }
 
 function ordersOf(agent: Served, reload: Reload): ReadonlyMap<string, Order> {
   return new Map<string, Order>([
     ['/v1/ping', async (body) => agent.ping(textField(body, 'peer'))],
+    [
+      '/v1/check',
+      async (body) => agent.check(textField(body, 'target'), optionalField(body, 'via')),
+    ],
     [
       '/v1/reload',
       async (body) => {
@@ -97,7 +112,7 @@ function ordersOf(agent: Served, reload: Reload): ReadonlyMap<string, Order> {
     [
       '/v1/down',
       () => {
-        agent.stop()
+        void agent.shutdown()
         return Promise.resolve({})
       },
     ],
@@ -130,12 +145,27 @@ export async function serve(
     throw refusal(`${request.method ?? ''} ${path} is not known`)
   }
 
-  const control = await listen(controlSocket, 0o600, (request) => answer(request, true))
-  const readOnly = await listen(readOnlySocket(controlSocket), 0o660, (request) =>
-    answer(request, false),
+  const streams = streamsOf(agent)
+  const respond = async (
+    request: IncomingMessage,
+    response: ServerResponse,
+    mayOrder: boolean,
+  ): Promise<void> => {
+    const asked = request.method === 'GET' ? request.url : undefined
+    if (asked === '/v1/events') {
+      if (!streams.add(response)) throw refusal('too many event streams are open')
+    } else if (asked === '/metrics') {
+      response.writeHead(200, { 'content-type': metricsType, connection: 'close' })
+      response.end(metricsText(agent.status(), agent.paths()))
+    } else reply(response, 200, await answer(request, mayOrder))
+  }
+  const control = await listen(controlSocket, 0o600, (...both) => respond(...both, true))
+  const readOnly = await listen(readOnlySocket(controlSocket), 0o660, (...both) =>
+    respond(...both, false),
   )
   return {
     close: async () => {
+      streams.close()
       await Promise.all([closed(readOnly), closed(control)])
       rmSync(readOnlySocket(controlSocket), { force: true })
       rmSync(controlSocket, { force: true })
@@ -146,17 +176,12 @@ export async function serve(
 function listen(
   path: string,
   mode: number,
-  answer: (request: IncomingMessage) => Promise<object>,
+  respond: (request: IncomingMessage, response: ServerResponse) => Promise<void>,
 ): Promise<Server> {
   const server = createServer({ requestTimeout: requestTimeoutMs }, (request, response) => {
-    answer(request).then(
-      (body) => {
-        reply(response, 200, body)
-      },
-      (error: unknown) => {
-        replyError(response, error)
-      },
-    )
+    respond(request, response).catch((error: unknown) => {
+      replyError(response, error)
+    })
   })
   server.maxConnections = mostConnections
   return new Promise((resolve, reject) => {

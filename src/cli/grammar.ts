@@ -50,7 +50,7 @@ export async function runCommand(args: readonly string[]): Promise<ExitCode> {
       if (error !== undefined && error.name !== 'YError') throw error
       throw usageError(message ?? error?.message ?? 'the arguments are wrong')
     })
-  await withFileCommands(withAgentCommands(parser, runs), runs).parseAsync()
+  await withFileCommands(withMeshCommands(withAgentCommands(parser, runs), runs), runs).parseAsync()
   return exitCode
 }
 
@@ -96,6 +96,25 @@ function withAgentCommands(parser: Argv, runs: Runs): Argv {
       'bring the running agent to a changed configuration',
       (command) => target(command).positional('file', fileArgument),
       async (args) => runs((await import('./commands/control.js')).reload(args)),
+    )
+}
+
+function withMeshCommands(parser: Argv, runs: Runs): Argv {
+  return parser
+    .command('lkg', 'show where peers were last reached', target, async (args) =>
+      runs((await import('./commands/mesh.js')).lkg(args)),
+    )
+    .command(
+      'check <target>',
+      'find out whether a peer answers, here or at another peer',
+      (command) =>
+        target(command)
+          .positional('target', { type: 'string', demandOption: true, describe: 'name or key' })
+          .option('via', { type: 'string', describe: 'peer that asks on our behalf' }),
+      async (args) => runs((await import('./commands/mesh.js')).check(args)),
+    )
+    .command('doctor', 'find what is wrong here, and its remedy', target, async (args) =>
+      runs((await import('./commands/doctor.js')).doctor(args)),
     )
 }
 

@@ -32,6 +32,8 @@ export type Config = {
   /** As written: the host bits are the address, the length its on-link prefix. */
   readonly addresses: readonly string[]
   readonly interface: string
+  readonly anchor: boolean
+  readonly metadata: Readonly<Record<string, string>>
   readonly listenPort: number
   readonly mtu: number | 'auto'
   readonly aead: string
@@ -86,6 +88,8 @@ export function configOf(written: ConfigFile, file: string): Config {
       address.includes('/') ? address : `${address}/${address.includes(':') ? 128 : 32}`,
     ),
     interface: node.interface,
+    anchor: node.anchor,
+    metadata: node.metadata,
     listenPort: node.listen_port,
     mtu: node.mtu,
     aead: node.aead,

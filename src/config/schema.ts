@@ -102,6 +102,30 @@ const name = text((value) =>
       },
 )
 
+/** What a signed record has room for, when the name of the node is in it already. */
+const mostMetadata = 7
+const longestMetadata = 160
+
+function metadataLength(entries: Readonly<Record<string, string>>): number {
+  return Object.entries(entries).reduce(
+    (sum, [key, value]) => sum + Buffer.byteLength(key) + Buffer.byteLength(value),
+    0,
+  )
+}
+
+const metadata = z
+  .record(z.string().check(z.regex(/^[\w.-]{1,32}$/)), z.string().check(z.maxLength(64)))
+  .check(
+    z.refine(
+      (entries) =>
+        Object.keys(entries).length <= mostMetadata && metadataLength(entries) <= longestMetadata,
+      {
+        message: `it has more than ${mostMetadata} entries or ${longestMetadata} bytes`,
+        params: { remedy: 'leave some out' },
+      },
+    ),
+  )
+
 const interfaceNames = z.array(interfaceName).check(z.maxLength(64))
 const described = <Schema extends z.ZodMiniType>(schema: Schema, description: string): Schema =>
   schema.check(z.describe(description))
@@ -117,6 +141,14 @@ const node = z.strictObject({
     'overlay addresses of this node; the IPv6 address derived from the key is added by itself',
   ),
   interface: described(z._default(interfaceName, 'whale0'), 'name of the TUN device'),
+  anchor: described(
+    z._default(z.boolean(), false),
+    'whether this node is reachable and stable, told to its peers',
+  ),
+  metadata: described(
+    z._default(metadata, {}),
+    'names and values that all peers see, such as `{ room = "attic" }`',
+  ),
   listen_port: described(
     z._default(z.int().check(z.minimum(0), z.maximum(65535)), 51820),
     'UDP port, 0 for any',

@@ -5,24 +5,21 @@
  */
 import { closeSync } from 'node:fs'
 import type { Config, PeerConfig } from '../config/config.js'
-import { isLiteral } from '../config/endpoint.js'
 import { ExitCode, WhalescaleError, messageOf } from '../errors.js'
 import type { Identity, Native, NativeEvent } from '../native.js'
 import type { Tun } from '../tun/tun.js'
-import {
-  fixedDifferences,
-  linkCommand,
-  peerChanges,
-  peerCommand,
-  socketsCommand,
-} from './commands.js'
+import { fixedDifferences, linkCommand, peerChanges, socketsCommand } from './commands.js'
+import { Events } from './events.js'
+import type { Joined } from './joined.js'
 import type { Log } from './log.js'
+import { peerCalled, refuseSelf } from './naming.js'
 import { Pings } from './pings.js'
 import type { PingReply } from './pings.js'
 import { startResolver } from './resolver.js'
 import type { Lookup, Resolved, Resolver } from './resolver.js'
 import { pathsView, peersView, statusView } from './views.js'
-import type { PathsView, PeersView, Snapshot, StatusView } from './views.js'
+import type { CheckView, LkgView, PathsView, PeersView, Snapshot, StatusView } from './views.js'
+import { PeerWishes } from './wishes.js'
 
 /** What was opened before the agent runs, with more rights than it keeps. */
 export type Resources = {
@@ -46,18 +43,22 @@ export type Surroundings = {
 
 /** A handshake retried once, five seconds later, still answers in time. */
 const pingTimeoutMs = 6_000
+/** News for the mesh while it loads, which takes a fraction of a second; peers repeat what matters. */
+const mostEarly = 1_024
 
 export class Agent {
   readonly ended: Promise<ExitCode>
+  readonly events = new Events()
   readonly #surroundings: Surroundings
   readonly #identity: Identity
   readonly #pings = new Pings()
   readonly #resolver: Resolver
   readonly #startedAt: number
-  readonly #resolved = new Map<string, Resolved['endpoints']>()
+  readonly #wishes: PeerWishes
+  readonly #early: NativeEvent[] = []
   readonly #end: (code: ExitCode) => void
   #config: Config
-  #presharedKeys: ReadonlyMap<string, number>
+  #joined: Joined | undefined
   #eventsDropped = 0
   #stopped = false
 
@@ -65,7 +66,7 @@ export class Agent {
   constructor(config: Config, resources: Resources, surroundings: Surroundings) {
     const { native, lookup, now } = surroundings
     this.#config = config
-    this.#presharedKeys = resources.presharedKeys
+    this.#wishes = new PeerWishes(resources.presharedKeys, config.peers)
     this.#surroundings = surroundings
     this.#startedAt = now()
     let end: (code: ExitCode) => void = () => undefined
@@ -78,11 +79,11 @@ export class Agent {
       for (const event of events) this.#handle(event)
     })
     closeSync(resources.keyFd)
-    this.#refuseSelf(config)
+    refuseSelf(config, this.#identity)
     native.apply([
       socketsCommand(config),
       linkCommand(config, this.#identity.overlayIpv6),
-      ...config.peers.map((peer) => this.#peerCommand(peer)),
+      ...config.peers.map((peer) => this.#wishes.command(peer)),
     ])
     for (const peer of config.peers) this.#resolver.watch(peer)
   }
@@ -108,16 +109,7 @@ export class Agent {
    * @throws WhalescaleError UnknownPeer, Busy or PeerUnreachable
    */
   async ping(nameOrId: string): Promise<PingReply> {
-    const peer = this.#config.peers.find(({ id, name, wireguardPublicKey }) =>
-      [id, name, wireguardPublicKey].includes(nameOrId),
-    )
-    if (peer === undefined) {
-      throw new WhalescaleError(`no peer is called ${nameOrId}`, {
-        code: 'UnknownPeer',
-        remedy: 'see "whalescale peers"',
-        exitCode: ExitCode.usage,
-      })
-    }
+    const peer = peerCalled(this.#config, nameOrId)
     if (this.#pings.full) {
       throw new WhalescaleError('too many pings are under way', { code: 'Busy' })
     }
@@ -129,6 +121,42 @@ export class Agent {
       code: 'PeerUnreachable',
       exitCode: ExitCode.unreachable,
     })
+  }
+
+  /**
+   * Takes part in the mesh from now on; what is needed for that is loaded only here.
+   * Does nothing when the agent has stopped meanwhile.
+   */
+  async join(): Promise<void> {
+    const { native, log, now } = this.#surroundings
+    const { join } = await import('./joined.js')
+    const joined = await join({
+      config: () => this.#config,
+      identity: this.#identity,
+      native,
+      log,
+      now,
+      events: this.events,
+      wishes: this.#wishes,
+      tell: this.#tell,
+    })
+    if (this.#stopped) return joined.close()
+    this.#joined = joined
+    for (const event of this.#early.splice(0)) joined.handle(event)
+  }
+
+  /** @throws WhalescaleError NotJoined as long as the mesh is being loaded */
+  lkg(): LkgView {
+    return this.#mesh().lkg()
+  }
+
+  /**
+   * Whether a peer answers, asked by this node or on its behalf by another peer.
+   * @throws WhalescaleError UnknownPeer, Busy, NotJoined or PeerUnreachable
+   */
+  async check(target: string, via: string | null): Promise<CheckView> {
+    const asked = via === null ? undefined : peerCalled(this.#config, via)
+    return this.#mesh().check(peerCalled(this.#config, target), asked)
   }
 
   /**
@@ -145,33 +173,38 @@ export class Agent {
         exitCode: ExitCode.usage,
       })
     }
-    this.#refuseSelf(config)
+    refuseSelf(config, this.#identity)
     const { removed, upserted } = peerChanges(this.#config, config)
     const socketsDiffer = JSON.stringify(config.paths) !== JSON.stringify(this.#config.paths)
-    const before = this.#presharedKeys
-    this.#presharedKeys = presharedKeys
-    // What was looked up belongs to the old endpoints; the resolver tells again.
-    for (const { id } of upserted) this.#resolved.delete(id)
+    const before = this.#wishes.replaceKeys(presharedKeys)
+    // What was looked up or learnt belongs to the old endpoints; it is told again.
+    for (const { id } of [...removed, ...upserted]) this.#wishes.forget(id)
     try {
       this.#surroundings.native.apply([
         ...removed.map(({ id }) => ({ type: 'RemovePeer' as const, id })),
-        ...upserted.map((peer) => this.#peerCommand(peer)),
+        ...upserted.map((peer) => this.#wishes.command(peer)),
         linkCommand(config, this.#identity.overlayIpv6),
         ...(socketsDiffer ? [socketsCommand(config)] : []),
       ])
     } catch (error) {
-      this.#presharedKeys = before
+      this.#wishes.replaceKeys(before)
       throw error
     }
     this.#config = config
+    this.#wishes.enclose(config.peers)
     for (const fd of before.values()) closeSync(fd)
-    for (const { id } of removed) {
-      this.#resolver.forget(id)
-      this.#resolved.delete(id)
-    }
+    for (const { id } of removed) this.#resolver.forget(id)
     for (const peer of upserted) this.#resolver.watch(peer)
+    this.#joined?.configure()
     const counts = { removed: removed.length, changed: upserted.length }
     this.#surroundings.log.info(counts, 'configuration reloaded')
+    this.events.emit({ type: 'reloaded', ...counts })
+  }
+
+  /** Leaves the mesh in good order, then stops. */
+  async shutdown(): Promise<void> {
+    await this.#joined?.leave()
+    this.stop()
   }
 
   /** Undoes all that the agent did; further calls do nothing. */
@@ -181,29 +214,46 @@ export class Agent {
     this.#resolver.close()
     this.#pings.close()
     try {
+      // The cache notes the paths as they are, so it is written while they can be asked for.
+      const written = this.#joined?.close()
       this.#surroundings.native.close()
+      void this.#endAfter(written, code)
     } catch (error) {
       this.#surroundings.log.error({ reason: messageOf(error) }, 'the tunnel did not close cleanly')
       this.#end(ExitCode.failure)
-      return
     }
-    this.#end(code)
+  }
+
+  async #endAfter(written: Promise<void> | undefined, code: ExitCode): Promise<void> {
+    try {
+      await written
+      this.#end(code)
+    } catch (error) {
+      this.#surroundings.log.error({ reason: messageOf(error) }, 'the cache did not close cleanly')
+      this.#end(ExitCode.failure)
+    }
   }
 
   readonly #tunnelled = (): readonly string[] =>
     this.#config.peers.flatMap(({ allowedIps }) => allowedIps)
 
   readonly #resolvedPeer = (peer: PeerConfig, resolved: Resolved): void => {
-    const { native, log } = this.#surroundings
+    const { log } = this.#surroundings
     const { name } = peer
     for (const host of resolved.failed) log.warn({ peer: name, host }, 'name has no address yet')
     for (const host of resolved.looping)
       log.warn({ peer: name, host }, 'endpoint lies in the tunnel')
-    this.#resolved.set(peer.id, resolved.endpoints)
+    this.#wishes.resolve(peer.id, resolved.endpoints)
+    this.#tell(peer)
+    this.#joined?.configure()
+  }
+
+  readonly #tell = (peer: PeerConfig): void => {
     try {
-      native.apply([this.#peerCommand(peer)])
+      this.#surroundings.native.apply([this.#wishes.command(peer)])
     } catch (error) {
-      log.error({ peer: name, reason: messageOf(error) }, 'endpoints were refused')
+      const reason = messageOf(error)
+      this.#surroundings.log.error({ peer: peer.name, reason }, 'endpoints were refused')
     }
   }
 
@@ -221,22 +271,11 @@ export class Agent {
     }
   }
 
-  #peerCommand(peer: PeerConfig): ReturnType<typeof peerCommand> {
-    const endpoints = this.#resolved.get(peer.id) ?? peer.endpoints.filter(isLiteral)
-    const file = peer.presharedKeyFile
-    const presharedKey = file === null ? undefined : this.#presharedKeys.get(file)
-    return peerCommand(peer, endpoints, presharedKey)
-  }
-
-  #refuseSelf(config: Config): void {
-    const self = config.peers.find(
-      ({ wireguardPublicKey }) => wireguardPublicKey === this.#identity.wireguardPublicKey,
-    )
-    if (self === undefined) return
-    throw new WhalescaleError(`${config.file}: peer ${self.name} has the key of this node itself`, {
-      code: 'BadConfig',
-      remedy: 'remove that peer',
-      exitCode: ExitCode.usage,
+  #mesh(): Joined {
+    if (this.#joined !== undefined) return this.#joined
+    throw new WhalescaleError('the agent has not joined the mesh yet', {
+      code: 'NotJoined',
+      remedy: 'try again in a second',
     })
   }
 
@@ -248,6 +287,8 @@ export class Agent {
       stats: native.stats(),
       uptimeMs: Math.round(now() - this.#startedAt),
       eventsDropped: this.#eventsDropped,
+      mesh: this.#joined?.view ?? null,
+      candidates: (nodeId) => this.#joined?.candidates(nodeId) ?? null,
     }
   }
 
@@ -258,11 +299,14 @@ export class Agent {
   #handle(event: NativeEvent): void {
     const { log, storeTimestamp } = this.#surroundings
     switch (event.type) {
-      case 'Peer': {
-        const { id, endpoint, handshakeMs } = event
-        log.info({ peer: this.#nameOf(id), endpoint, handshakeMs }, event.state)
+      case 'Peer':
+        this.#peerChanged(event)
         return
-      }
+      case 'Message':
+      case 'Signed':
+      case 'Observed':
+        this.#toMesh(event)
+        return
       case 'Timestamp':
         try {
           storeTimestamp(event.value)
@@ -279,12 +323,15 @@ export class Agent {
         return
       case 'Network':
         log.info({ addresses: event.sockets.map(({ address }) => address) }, 'network changed')
+        this.#toMesh(event)
         return
       case 'Mtu':
         log.info({ innerMtu: event.innerMtu }, 'inner MTU changed')
+        this.events.emit({ type: 'mtu', innerMtu: event.innerMtu })
         return
       case 'Warning':
         log.warn({ code: event.code }, event.message)
+        this.events.emit({ type: 'warning', code: event.code, message: event.message })
         return
       case 'Dropped':
         this.#eventsDropped += event.count
@@ -294,5 +341,19 @@ export class Agent {
         log.error({}, `the tunnel failed: ${event.message}`)
         this.stop(ExitCode.failure)
     }
+  }
+
+  #peerChanged(event: Extract<NativeEvent, { type: 'Peer' }>): void {
+    const { id, state, endpoint, handshakeMs } = event
+    const peer = this.#config.peers.find((candidate) => candidate.id === id)
+    const [name, nodeId] = [peer?.name ?? id, peer?.nodeId ?? null]
+    this.#surroundings.log.info({ peer: name, endpoint, handshakeMs }, state)
+    this.events.emit({ type: 'peer', peer: name, nodeId, state, endpoint })
+    if (nodeId !== null) this.#toMesh(event)
+  }
+
+  #toMesh(event: NativeEvent): void {
+    if (this.#joined !== undefined) this.#joined.handle(event)
+    else if (this.#early.length < mostEarly) this.#early.push(event)
   }
 }

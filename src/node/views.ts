@@ -4,9 +4,22 @@
  */
 import type { Config, PeerConfig } from '../config/config.js'
 import type { Identity, PathStats, PeerState, PeerStats, Stats } from '../native.js'
+import type { CachedEndpoint } from '../lkg/store.js'
+import type { MeshView } from './mesh-view.js'
 
 /** Version of every shape below; it grows when a field changes its meaning or goes. */
 export const schemaVersion = 1
+
+export type MembershipState = MeshView['members'][number]['state']
+
+/** An address at which a peer is tried, and who named it. */
+export type CandidateView = { readonly endpoint: string; readonly source: string }
+
+/** What the mesh knows of a peer. */
+export type MemberView = Omit<MeshView['members'][number], 'nodeId'> & {
+  /** Where it is tried, best first. */
+  readonly candidates: readonly CandidateView[]
+}
 
 export type PeerView = {
   name: string
@@ -23,6 +36,8 @@ export type PeerView = {
   rxBytes: number
   txPackets: number
   rxPackets: number
+  /** Null for a stock peer, and until the mesh runs. */
+  mesh: MemberView | null
 }
 
 export type StatusView = {
@@ -44,6 +59,9 @@ export type StatusView = {
   udp: Stats['udp']
   drops: Stats['drops']
   eventsDropped: number
+  stateDir: string
+  /** Null until the mesh runs. Anchors are named as in the configuration. */
+  mesh: Omit<MeshView, 'members'> | null
   peers: PeerView[]
 }
 
@@ -67,6 +85,28 @@ export type PathsView = {
   }[]
 }
 
+export type LkgView = {
+  schema: typeof schemaVersion
+  /** Of this node's own record. */
+  sequence: number
+  peers: {
+    name: string
+    nodeId: string
+    anchor: boolean
+    /** ISO 8601, as all instants here. */
+    lastSuccess: string | null
+    hasRecord: boolean
+    endpoints: (Omit<CachedEndpoint, 'lastSuccess'> & { lastSuccess: string | null })[]
+  }[]
+}
+
+export type CheckView = {
+  schema: typeof schemaVersion
+  peer: string
+  via: string | null
+  roundTripMs: number
+}
+
 /** What the views are made of. */
 export type Snapshot = {
   readonly config: Config
@@ -74,6 +114,8 @@ export type Snapshot = {
   readonly stats: Stats
   readonly uptimeMs: number
   readonly eventsDropped: number
+  readonly mesh: MeshView | null
+  readonly candidates: (nodeId: string) => readonly CandidateView[] | null
 }
 
 function statsOf(stats: Stats, peer: PeerConfig): PeerStats | undefined {
@@ -86,7 +128,15 @@ function allowedIps(peer: PeerConfig, stats: PeerStats | undefined): readonly st
   return derived === null ? peer.allowedIps : [...peer.allowedIps, `${derived}/128`]
 }
 
-function peerView(peer: PeerConfig, stats: PeerStats | undefined): PeerView {
+function memberView(peer: PeerConfig, { mesh, candidates }: Snapshot): MemberView | null {
+  const member = mesh?.members.find(({ nodeId }) => nodeId === peer.nodeId)
+  if (member === undefined) return null
+  const { nodeId, ...known } = member
+  return { ...known, candidates: candidates(nodeId) ?? [] }
+}
+
+function peerView(peer: PeerConfig, snapshot: Snapshot): PeerView {
+  const stats = statsOf(snapshot.stats, peer)
   return {
     name: peer.name,
     nodeId: peer.nodeId,
@@ -102,12 +152,27 @@ function peerView(peer: PeerConfig, stats: PeerStats | undefined): PeerView {
     rxBytes: stats?.rxBytes ?? 0,
     txPackets: stats?.txPackets ?? 0,
     rxPackets: stats?.rxPackets ?? 0,
+    mesh: memberView(peer, snapshot),
   }
 }
 
-export function peersView({ config, stats }: Snapshot): PeersView {
-  const peers = config.peers.map((peer) => peerView(peer, statsOf(stats, peer)))
+export function peersView(snapshot: Snapshot): PeersView {
+  const peers = snapshot.config.peers.map((peer) => peerView(peer, snapshot))
   return { schema: schemaVersion, peers }
+}
+
+function meshOf({ mesh, config, identity }: Snapshot): StatusView['mesh'] {
+  if (mesh === null) return null
+  const { anchors, phase, sequence, endpoints, health, rejections } = mesh
+  const named = (ids: readonly string[]): string[] =>
+    ids.map((id) =>
+      id === identity.nodeId
+        ? (config.name ?? id)
+        : (config.peers.find((peer) => peer.id === id)?.name ?? id),
+    )
+  const [live, recommended] = [named(anchors.live), named(anchors.recommended)]
+  const byName = { ...anchors, live, recommended }
+  return { phase, sequence, endpoints, health, anchors: byName, rejections }
 }
 
 export function statusView(snapshot: Snapshot): StatusView {
@@ -129,6 +194,8 @@ export function statusView(snapshot: Snapshot): StatusView {
     udp: stats.udp,
     drops: stats.drops,
     eventsDropped,
+    stateDir: config.stateDir,
+    mesh: meshOf(snapshot),
     peers: peersView(snapshot).peers,
   }
 }

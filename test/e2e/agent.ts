@@ -17,11 +17,13 @@ type PeerPlan = {
   readonly allowedIps?: readonly string[]
   readonly presharedKeyFile?: string
   readonly keepaliveSeconds?: number
+  readonly anchor?: boolean
 }
 
 export type NodePlan = {
   readonly addresses: readonly string[]
   readonly mtu?: number
+  readonly anchor?: boolean
   readonly listenPort?: number
   readonly interface?: string
   readonly metered?: readonly string[]
@@ -60,7 +62,7 @@ const list = (texts: readonly string[]): string => `[${texts.map(quoted).join(',
 
 /** The configuration of a node as its owner would write it. */
 export function toml(node: NodeFiles, plan: NodePlan): string {
-  const given = (key: string, value: string | number | undefined): string[] =>
+  const given = (key: string, value: string | number | boolean | undefined): string[] =>
     value === undefined ? [] : [`${key} = ${typeof value === 'string' ? quoted(value) : value}`]
   const lines = [
     '[node]',
@@ -70,6 +72,7 @@ export function toml(node: NodeFiles, plan: NodePlan): string {
     `listen_port = ${plan.listenPort ?? port}`,
     ...given('interface', plan.interface),
     ...given('mtu', plan.mtu),
+    ...given('anchor', plan.anchor),
     `state_dir = ${quoted(join(node.directory, `${node.name}.state`))}`,
     `control_socket = ${quoted(node.controlSocket)}`,
   ]
@@ -88,6 +91,7 @@ export function toml(node: NodeFiles, plan: NodePlan): string {
       `allowed_ips = ${list(peer.allowedIps ?? [])}`,
       ...given('preshared_key_file', peer.presharedKeyFile),
       ...given('persistent_keepalive_s', peer.keepaliveSeconds),
+      ...given('anchor', peer.anchor),
     )
   }
   return `${lines.join('\n')}\n`

@@ -43,7 +43,7 @@ export const addressB = '192.0.2.2'
 let made = 0
 
 /** Makes the bed of `t`, which also takes it down. */
-export async function makeBed(t: Test): Promise<Bed> {
+export async function makeBed(t: Pick<Test, 'teardown'>): Promise<Bed> {
   const lab = await createLab()
   const directory = mkdtempSync(join(tmpdir(), 'whalescale-e2e-'))
   const namespaces: Namespace[] = []

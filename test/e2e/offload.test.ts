@@ -1,5 +1,6 @@
 /** Kernels that refuse an offload: the tunnel carries the same data, and `status` says what is in use. */
 import t from 'tap'
+import type { Test } from 'tap'
 import { overlayA, overlayB, twoAgents } from './agent.js'
 import { makeBed } from './bed.js'
 import { compile } from './programs.js'
@@ -23,10 +24,7 @@ const refusals: readonly Refusal[] = [
 ]
 
 /** Both ways, compared; through the refused agent and towards it. */
-async function carriesAll(
-  t: Parameters<typeof makeBed>[0],
-  { a, b }: Awaited<ReturnType<typeof twoAgents>>,
-): Promise<void> {
+async function carriesAll(t: Test, { a, b }: Awaited<ReturnType<typeof twoAgents>>): Promise<void> {
   for (const [from, to, address] of [
     [a, b, overlayB],
     [b, a, overlayA],

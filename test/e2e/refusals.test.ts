@@ -1,6 +1,7 @@
 /** What `up` refuses: one clear line with place and remedy, the right exit code, and nothing changed. */
 import { chmodSync, existsSync, readFileSync, writeFileSync } from 'node:fs'
 import t from 'tap'
+import type { Test } from 'tap'
 import { configure, makeNode, overlayA, port, toml } from './agent.js'
 import type { NodeFiles } from './agent.js'
 import { entry, finished, makeBed, until, whalescale } from './bed.js'
@@ -13,7 +14,7 @@ const nobody = '65534'
 
 type Case = { readonly bed: Bed; readonly node: NodeFiles; readonly text: string }
 
-async function makeCase(t: Parameters<typeof makeBed>[0]): Promise<Case> {
+async function makeCase(t: Test): Promise<Case> {
   const bed = await makeBed(t)
   const node = await makeNode(bed, await bed.namespace('a'), 'a')
   const peer = await makeNode(bed, node.namespace, 'b')
@@ -32,11 +33,7 @@ function lineOf(node: NodeFiles, part: string): number {
   return lines.findIndex((line) => line.includes(part)) + 1
 }
 
-async function refused(
-  t: Parameters<typeof makeBed>[0],
-  node: NodeFiles,
-  result: Finished,
-): Promise<void> {
+async function refused(t: Test, node: NodeFiles, result: Finished): Promise<void> {
   t.equal(result.stdout, '', 'nothing on standard output')
   t.equal(result.stderr.split('\n').length, 2, `one line: ${result.stderr}`)
   t.match(result.stderr, /^whalescale: .*; .+\n$/, 'what is wrong; what to do')

@@ -1,12 +1,14 @@
 import { spawnSync } from 'node:child_process'
 import { existsSync, mkdtempSync, openSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { request } from 'node:http'
+import type { IncomingMessage } from 'node:http'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t from 'tap'
 import type { Test } from 'tap'
 import { Client } from '#src/api/client.js'
+import type { StreamedEvent } from '#src/api/client.js'
 import { serve } from '#src/api/server.js'
 import type { Reload } from '#src/api/server.js'
 import { claimSocket } from '#src/api/socket.js'
@@ -52,6 +54,11 @@ async function served(t: Test, reload: Reload = () => Promise.resolve()) {
   return { agent, native, socket, server, client: new Client(socket) }
 }
 
+/** Lets everything else run until the condition holds; the test's own timeout ends it. */
+async function until(condition: () => boolean): Promise<void> {
+  while (!condition()) await new Promise(setImmediate)
+}
+
 type Raw = { status: number; body: { schema: number; error?: { code: string } } }
 
 function raw(socketPath: string, method: string, path: string, body?: string): Promise<Raw> {
@@ -87,6 +94,89 @@ t.test('the read-only socket takes no orders', async (t) => {
   const answer = await raw(`${socket}.ro`, 'POST', '/v1/down', '{}')
   t.match(answer, { status: 403, body: { error: { code: 'ReadOnly' } } })
   t.equal(native.closed, 0)
+})
+
+t.test('metrics are text for Prometheus, on both sockets', async (t) => {
+  const { socket } = await served(t)
+  for (const socketPath of [socket, `${socket}.ro`]) {
+    const { type, text } = await new Promise<{ type: unknown; text: string }>((resolve, reject) => {
+      const outgoing = request({ socketPath, path: '/metrics' }, (incoming) => {
+        let answer = ''
+        incoming.setEncoding('utf8').on('data', (chunk: string) => (answer += chunk))
+        incoming.on('end', () => {
+          resolve({ type: incoming.headers['content-type'], text: answer })
+        })
+      })
+      outgoing.on('error', reject)
+      outgoing.end()
+    })
+    t.match(type, /^text\/plain; version=0\.0\.4/)
+    t.match(text, /^whalescale_uptime_seconds 0$/m)
+  }
+})
+
+t.test('the event stream begins with what holds now and goes on with what changes', async (t) => {
+  const { native, client, server } = await served(t)
+  const events: StreamedEvent[] = []
+  const stream = await client.follow((event) => events.push(event))
+  await until(() => events.length >= 1)
+  t.match(events, [{ type: 'peer', peer: 'b', state: 'idle', time: /^\d{4}-/ }])
+  native.report({ type: 'Mtu', innerMtu: 1300 })
+  await until(() => events.length >= 2)
+  t.match(events[1], { type: 'mtu', innerMtu: 1300 })
+  await server.close()
+  await stream.ended
+})
+
+t.test(
+  'a client that does not read loses events, which are counted, and holds nothing up',
+  async (t) => {
+    const { native, socket, client, agent } = await served(t)
+    const slow = request({ socketPath: socket, path: '/v1/events' })
+    slow.on('error', () => undefined)
+    const answer = new Promise<IncomingMessage>((resolve) => slow.once('response', resolve))
+    slow.end()
+    const incoming = await answer
+    incoming.pause()
+    const message = 'x'.repeat(10_000)
+    for (let count = 0; count < 400; count += 1) {
+      agent.events.emit({ type: 'warning', code: 'Test', message })
+      if (count % 50 === 0) await new Promise(setImmediate)
+    }
+    t.match(await client.status(), { schema: 1 }, 'others are served')
+    let text = ''
+    incoming.on('error', () => undefined)
+    incoming
+      .setEncoding('utf8')
+      .on('data', (chunk: string) => (text += chunk))
+      .resume()
+    // What was kept is read first; the next event then tells how many were not.
+    await until(() => {
+      native.report({ type: 'Mtu', innerMtu: 1300 })
+      return text.includes('"dropped"')
+    })
+    const dropped = text.split('\n').find((line) => line.includes('"dropped"')) ?? '{}'
+    t.ok((JSON.parse(dropped) as { count: number }).count > 0)
+    slow.destroy()
+  },
+)
+
+t.test('there are no more event streams than a machine needs', async (t) => {
+  const { client } = await served(t)
+  const streams = await Promise.all(
+    Array.from({ length: 16 }, () => client.follow(() => undefined)),
+  )
+  await t.rejects(
+    client.follow(() => undefined),
+    { code: 'NoEvents' },
+  )
+  for (const stream of streams) stream.close()
+})
+
+t.test('the cache and checks need the mesh, and say so without it', async (t) => {
+  const { client } = await served(t)
+  await t.rejects(client.lkg(), { code: 'NotJoined' })
+  await t.rejects(client.check('b', null), { code: 'NotJoined' })
 })
 
 t.test('down stops the agent', async (t) => {

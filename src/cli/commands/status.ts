@@ -48,6 +48,17 @@ function interfaceBlock(status: StatusView): string {
   ])
 }
 
+function membershipOf({ mesh, anchor }: PeerView): string | null {
+  if (mesh === null) return anchor ? 'configured as anchor' : null
+  const notes = [...(mesh.suspected ? ['suspected'] : []), ...(mesh.anchor ? ['anchor'] : [])]
+  return [mesh.state, ...notes].join(', ')
+}
+
+function addressesOf({ mesh }: PeerView): string | null {
+  const shown = mesh?.candidates.map(({ endpoint, source }) => `${endpoint} (${source})`) ?? []
+  return shown.join(', ') || null
+}
+
 function peerBlock(peer: PeerView): string {
   const { latestHandshakeMs: age, persistentKeepaliveS: keepalive } = peer
   const transfer = `${bytes(peer.rxBytes)} received, ${bytes(peer.txBytes)} sent`
@@ -55,7 +66,9 @@ function peerBlock(peer: PeerView): string {
     ['node id', peer.nodeId],
     ['public key', peer.wireguardPublicKey],
     ['state', peer.state],
+    ['membership', membershipOf(peer)],
     ['endpoint', peer.endpoint],
+    ['known at', addressesOf(peer)],
     ['allowed ips', peer.allowedIps.join(', ') || null],
     ['latest handshake', age === null ? null : `${duration(age)} ago`],
     ['transfer', transfer],
@@ -63,10 +76,28 @@ function peerBlock(peer: PeerView): string {
   ])
 }
 
+/** This node in the mesh; nothing until it runs. */
+function meshBlock({ mesh, peers }: StatusView): string[] {
+  if (mesh === null) return []
+  const members = peers.flatMap((peer) => (peer.mesh === null ? [] : [peer.mesh]))
+  const joined = members.filter(({ state }) => state === 'joined').length
+  const rejected = Object.entries(mesh.rejections).filter(([, count]) => count > 0)
+  const lines = block(`mesh: ${mesh.phase}`, [
+    ['peers', `${joined} of ${members.length} joined`],
+    ['told to peers', mesh.endpoints.join(', ') || null],
+    ['record', `number ${mesh.sequence}`],
+    ['anchors', mesh.anchors.live.join(', ') || 'none answers'],
+    ['recommended anchors', mesh.anchors.recommended.join(', ') || null],
+    ['rejected', rejected.map(([reason, count]) => `${count} ${reason}`).join(', ') || null],
+    ...mesh.anchors.warnings.map(({ message }): Line => ['warning', message]),
+  ])
+  return [lines]
+}
+
 export async function status(target: Target): Promise<ExitCode> {
   const view = await (await clientOf(target)).status()
   if (target.json) printJson(view)
-  else print([interfaceBlock(view), ...view.peers.map(peerBlock)].join('\n\n'))
+  else print([interfaceBlock(view), ...meshBlock(view), ...view.peers.map(peerBlock)].join('\n\n'))
   return ExitCode.ok
 }
 

@@ -2,26 +2,18 @@
  * `whalescale up`: prepares, gives up root by re-executing itself, runs the agent in the foreground and
  * undoes everything at the end. Imports are few and late: the first ping should leave soon.
  */
-import type { ApiServer } from '../../api/server.js'
+import type { ApiServer, Reload } from '../../api/server.js'
 import type { Config } from '../../config/config.js'
-import { atKey } from '../../config/error.js'
 import { ExitCode, WhalescaleError, messageOf } from '../../errors.js'
 import { loadNative } from '../../native.js'
-import type { Native } from '../../native.js'
-import { Agent } from '../../node/agent.js'
+import type { Agent } from '../../node/agent.js'
 import { holdsTooMuch, neededCapabilities, reexecuteWith } from '../../node/privileges.js'
-import type { Lookup } from '../../node/resolver.js'
 import { tellServiceManager } from '../../node/service.js'
-import { writeTimestamp } from '../../node/timestamp.js'
+import { reloadOf, startAgent } from '../agent.js'
 import { readHandover, writeHandover } from '../handover.js'
 import type { Prepared } from '../handover.js'
 import { lateLog } from '../log.js'
 import type { LateLog } from '../log.js'
-
-const lookup: Lookup = async (host) => {
-  const { lookup: resolve } = await import('node:dns/promises')
-  return (await resolve(host, { all: true })).map(({ address }) => address)
-}
 
 /** @param handover descriptor left by the image that had root, if there was one */
 export async function up(file: string, handover?: number): Promise<ExitCode> {
@@ -52,7 +44,7 @@ async function run(prepared: Prepared): Promise<ExitCode> {
   const native = loadNative()
   const agent = startAgent(prepared, native, log)
   const stop = (): void => {
-    agent.stop()
+    void agent.shutdown()
   }
   process.once('SIGINT', stop)
   process.once('SIGTERM', stop)
@@ -62,11 +54,16 @@ async function run(prepared: Prepared): Promise<ExitCode> {
   })
   let server: ApiServer | undefined
   try {
-    server = await serveApi(agent, prepared.config)
+    const reload = reloadOf(agent)
+    server = await serveApi(agent, reload, prepared.config)
+    process.on('SIGHUP', () => {
+      void reloadFile(prepared.config.file, reload, log)
+    })
     const { interface: name } = prepared.config
     log.info({ interface: name, ...agent.identity }, 'the tunnel is up')
     await tellServiceManager('READY', log)
     await log.attach()
+    await agent.join()
     const code = await agent.ended
     await tellServiceManager('STOPPING', log)
     log.info({}, 'the tunnel is down')
@@ -77,42 +74,17 @@ async function run(prepared: Prepared): Promise<ExitCode> {
   }
 }
 
-function startAgent({ config, lines, resources }: Prepared, native: Native, log: LateLog): Agent {
-  try {
-    return new Agent(config, resources, {
-      native,
-      log,
-      lookup,
-      storeTimestamp: (value) => {
-        writeTimestamp(config.stateDir, value)
-      },
-      now: () => performance.now(),
-    })
-  } catch (error) {
-    closeQuietly(native, log)
-    if (!(error instanceof WhalescaleError) || error.code !== 'EADDRINUSE') throw error
-    const what = new WhalescaleError(`UDP port ${config.listenPort} is in use`, {
-      code: 'PortBusy',
-      remedy: 'stop the program that uses it, or set another port (0 for any)',
-    })
-    throw atKey(what, { file: config.file, line: lines.listenPort, key: 'node.listen_port' })
-  }
-}
-
-function closeQuietly(native: Native, log: LateLog): void {
-  try {
-    native.close()
-  } catch (error) {
-    log.debug({ reason: messageOf(error) }, 'nothing was open')
-  }
-}
-
-async function serveApi(agent: Agent, config: Config): Promise<ApiServer> {
+async function serveApi(agent: Agent, reload: Reload, config: Config): Promise<ApiServer> {
   const { serve } = await import('../../api/server.js')
-  const reload = async (content: string, file: string): Promise<void> => {
-    const { openSecrets, parseConfig } = await import('../../config/load.js')
-    const { config: wanted, toml } = parseConfig(content, file)
-    agent.reload(wanted, openSecrets(wanted, toml, 'preshared'))
-  }
   return serve(agent, reload, config.controlSocket)
+}
+
+/** What SIGHUP does: the agent itself reads the file that it was started with. */
+async function reloadFile(file: string, reload: Reload, log: LateLog): Promise<void> {
+  try {
+    const { readConfigText } = await import('../../config/load.js')
+    await reload(readConfigText(file), file)
+  } catch (error) {
+    log.error({ reason: messageOf(error) }, 'the configuration is not reloaded')
+  }
 }
