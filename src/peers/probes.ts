@@ -12,17 +12,21 @@ import { absolve, condemn, suspect } from './membership.js'
 import { hasRoute, isAnchor, reject, send, takeToken } from './state.js'
 import type { Peer, Probe, State, Turn } from './state.js'
 import { verdictAt } from './suspicion.js'
+import type { Suspicion } from './suspicion.js'
 
 /** For a direct answer, and again for those through others; times the local health. */
 const timeoutMs = 500
-/** Without a session a handshake comes first, and is repeated once (WG 6.1: after 5 s). */
-const handshakeMs = 5_500
+/** Without a session a handshake comes first, which is asked for anew rather than awaited (WG 6.1: 5 s). */
+const handshakeMs = 500
+/** A check that somebody asked for has the time of that repetition. */
+const checkMs = 5_500
 /** A small network can afford to ask more often: probing costs handshakes, which grow with its size. */
 const quickestMs = 500
 const slowestMs = 1_000
 const periodPerMemberMs = 40
 const mostHelpers = 3
-const worstHealth = 8
+/** Lifeguard has 8: three times as patient is slow enough for a machine that is up, and ends in time. */
+const worstHealth = 2
 /** Rounds of the worst health overlap by this much. */
 const mostRounds = 16
 /** Questions for others: as many as the slowest rounds of a neighbourhood ask at once. */
@@ -57,6 +61,7 @@ export function periodOf({ live }: State): number {
   return Math.max(quickestMs, Math.min(slowestMs, periodPerMemberMs * (live.size + 1)))
 }
 
+/** Without a session it waits for one, which is then tried at once. */
 function ping(turn: Turn, { token, target }: Probe): void {
   const suspected = target.suspicion?.sequence ?? 0
   send(turn, target, Kind.ping, encodePing({ token, suspected }))
@@ -66,7 +71,8 @@ function begin(turn: Turn, target: Peer, purpose: Probe['purpose']): void {
   const { state, now } = turn
   const token = takeToken(state)
   const direct = hasRoute(target)
-  const at = direct ? now + patience(state) / 2 : now
+  const wait = purpose.type === 'relay' ? timeoutMs : patience(state)
+  const at = direct ? now + wait / 2 : now
   const stage = direct ? 'repeat' : 'indirect'
   const probe: Probe = {
     token,
@@ -99,7 +105,7 @@ function askHelpers(turn: Turn, probe: Probe): void {
 
 /** What comes next when no answer came. */
 function advance(turn: Turn, probe: Probe): void {
-  const { state } = turn
+  const { state, effects } = turn
   const wait = patience(state)
   if (probe.stage === 'end') {
     fail(turn, probe)
@@ -107,15 +113,19 @@ function advance(turn: Turn, probe: Probe): void {
   }
   if (probe.stage === 'repeat') {
     if (probe.target.session) ping(turn, probe)
-    const alone = probe.purpose.type === 'relay' || probe.purpose.type === 'check'
+    const { type } = probe.purpose
+    const alone = type === 'relay' || type === 'check'
     probe.stage = alone ? 'end' : 'indirect'
-    // Whoever asked us still has to hear of it in time.
-    probe.at += probe.purpose.type === 'relay' ? wait / 4 : alone ? handshakeMs : wait / 2
+    // Whoever asked us still has to hear of it in time, however slow we are.
+    probe.at += type === 'relay' ? timeoutMs / 4 : type === 'check' ? checkMs : wait / 2
     return
   }
   askHelpers(turn, probe)
   probe.stage = 'end'
-  probe.at += wait + (probe.target.session ? 0 : handshakeMs)
+  probe.at += wait
+  if (probe.target.session) return
+  effects.push({ type: 'connect', peer: probe.target.id })
+  probe.at += handshakeMs
 }
 
 function fail(turn: Turn, probe: Probe): void {
@@ -211,7 +221,7 @@ export function check(turn: Turn, token: number, targetId: string, viaId: string
     purpose: { type: 'check', token, via },
     startedAt: now,
     stage: 'end',
-    at: now + 2 * timeoutMs + handshakeMs,
+    at: now + 2 * timeoutMs + checkMs,
     helpers: [via],
     refusals: 0,
   })
@@ -239,13 +249,18 @@ function askAnchors(turn: Turn): void {
   for (const anchor of [...near, ...far].slice(0, most)) begin(turn, anchor, { type: 'round' })
 }
 
+/** The check that decides begins before the suspicion ends, by the time that it takes itself. */
+function judgeAt(state: State, suspicion: Suspicion): number {
+  return verdictAt(suspicion) - 2 * patience(state)
+}
+
 /** Does what is due. */
 export function advanceProbes(turn: Turn): void {
   const { state, now } = turn
   for (const probe of [...state.probes.values()]) if (probe.at <= now) advance(turn, probe)
   for (const peer of state.suspects) {
     const { suspicion } = peer
-    if (suspicion === null || suspicion.judged || verdictAt(suspicion) > now) continue
+    if (suspicion === null || suspicion.judged || judgeAt(state, suspicion) > now) continue
     suspicion.judged = true
     begin(turn, peer, { type: 'verdict' })
   }
@@ -270,7 +285,7 @@ export function nextProbe(state: State): number {
   let next = state.due.probe
   for (const { at } of state.probes.values()) next = Math.min(next, at)
   for (const { suspicion } of state.suspects) {
-    if (suspicion !== null && !suspicion.judged) next = Math.min(next, verdictAt(suspicion))
+    if (suspicion !== null && !suspicion.judged) next = Math.min(next, judgeAt(state, suspicion))
   }
   return next
 }
