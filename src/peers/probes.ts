@@ -33,12 +33,15 @@ const mostRounds = 16
 const mostRelays = 64
 const mostChecks = 16
 /**
- * Keeps the sessions with anchors, and the NAT's mappings to them: as often as a heartbeat in a large
- * network, where anchors have many to answer, and more often in a small one, to know soon of their end.
+ * Keeps the sessions with anchors (and, up to some 200 members, the NAT's mappings to them): rarely in a
+ * large network, so that an anchor answers some 8 a second however many know it, and before a session ends
+ * for want of traffic; often in a small one, to know soon of their end.
  */
 const anchorsAtLeastMs = 10_000
-const anchorsAtMostMs = 25_000
-const anchorsPerMemberMs = 100
+const anchorsAtMostMs = 120_000
+const anchorsPerMemberMs = 120
+/** Among anchors, of which there are few. */
+const amongAnchorsMs = 25_000
 /** Of so many: one may fail. */
 const mostAnchorsKept = 2
 
@@ -105,14 +108,14 @@ function askHelpers(turn: Turn, probe: Probe): void {
 
 /** What comes next when no answer came. */
 function advance(turn: Turn, probe: Probe): void {
-  const { state, effects } = turn
+  const { state } = turn
   const wait = patience(state)
   if (probe.stage === 'end') {
     fail(turn, probe)
     return
   }
   if (probe.stage === 'repeat') {
-    if (probe.target.session) ping(turn, probe)
+    ping(turn, probe)
     const { type } = probe.purpose
     const alone = type === 'relay' || type === 'check'
     probe.stage = alone ? 'end' : 'indirect'
@@ -120,12 +123,18 @@ function advance(turn: Turn, probe: Probe): void {
     probe.at += type === 'relay' ? timeoutMs / 4 : type === 'check' ? checkMs : wait / 2
     return
   }
-  askHelpers(turn, probe)
-  probe.stage = 'end'
-  probe.at += wait
-  if (probe.target.session) return
-  effects.push({ type: 'connect', peer: probe.target.id })
-  probe.at += handshakeMs
+  if (probe.stage === 'indirect') askHelpers(turn, probe)
+  askAgain(turn, probe)
+  const isLast = probe.target.session || probe.stage === 'again'
+  probe.stage = isLast ? 'end' : 'again'
+  probe.at += isLast && !probe.target.session ? handshakeMs : wait
+}
+
+/** The addon repeats a handshake after seconds only, but at once when it is told to. */
+function askAgain(turn: Turn, probe: Probe): void {
+  const { target } = probe
+  if (target.session) ping(turn, probe)
+  else if (hasRoute(target)) turn.effects.push({ type: 'connect', peer: target.id })
 }
 
 function fail(turn: Turn, probe: Probe): void {
@@ -274,9 +283,10 @@ export function advanceProbes(turn: Turn): void {
 
 /** Asks the anchors that we keep a session with; anchors ask all others, so that one knows if another moves. */
 export function keepAnchors(turn: Turn): void {
-  const { due, random, live } = turn.state
+  const { due, random, live, self } = turn.state
   const wanted = anchorsPerMemberMs * live.size
-  const wait = Math.max(anchorsAtLeastMs, Math.min(anchorsAtMostMs, wanted))
+  const most = self.anchor ? amongAnchorsMs : anchorsAtMostMs
+  const wait = Math.max(anchorsAtLeastMs, Math.min(most, wanted))
   due.anchors = turn.now + random.around(wait)
   askAnchors(turn)
 }

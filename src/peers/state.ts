@@ -63,7 +63,7 @@ export type Probe = {
     | { readonly type: 'check'; readonly token: number; readonly via: Peer | null }
   readonly startedAt: number
   /** What comes next, and when. */
-  stage: 'repeat' | 'indirect' | 'end'
+  stage: 'repeat' | 'indirect' | 'again' | 'end'
   at: number
   /** Asked on our behalf, and how many of them said that they got no answer either. */
   helpers: Peer[]
