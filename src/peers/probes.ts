@@ -33,9 +33,8 @@ const mostRounds = 16
 const mostRelays = 64
 const mostChecks = 16
 /**
- * Keeps the sessions with anchors (and, up to some 200 members, the NAT's mappings to them): rarely in a
- * large network, so that an anchor answers some 8 a second however many know it, and before a session ends
- * for want of traffic; often in a small one, to know soon of their end.
+ * Keeps the sessions with anchors, and up to some 200 members the NAT's mappings to them: often in a small
+ * network, to know soon of their end; rarely in a large one, so that an anchor answers some 8 a second.
  */
 const anchorsAtLeastMs = 10_000
 const anchorsAtMostMs = 120_000
@@ -60,7 +59,7 @@ function adjustHealth(state: State, by: number): void {
   state.health = Math.max(0, Math.min(worstHealth, state.health + by))
 }
 
-export function periodOf({ live }: State): number {
+function periodOf({ live }: State): number {
   return Math.max(quickestMs, Math.min(slowestMs, periodPerMemberMs * (live.size + 1)))
 }
 
