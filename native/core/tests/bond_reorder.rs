@@ -107,7 +107,9 @@ fn an_unordered_packet_is_delivered_at_once_and_takes_no_sequence() {
     let mut reorder = Reorder::new(Depth::Auto);
     push_all(&mut reorder, [0, 2]);
     let mut delivered = 0;
-    reorder.push(START, 1, false, &packet(1), Some(0), &mut |_| delivered += 1);
+    reorder.push(START, 1, false, &packet(1), Some(0), &mut |_| {
+        delivered += 1
+    });
     assert_eq!(delivered, 1);
     assert_eq!(push_all(&mut reorder, [1]), [1, 2]);
 }

@@ -148,7 +148,9 @@ fn window(grid: &mut Grid, packets: u32, span: Duration, state: &mut (u32, u32, 
             grid.pair.b_sends(&payload);
         }
         for payload in crate::pair::payloads(&grid.pair.a) {
-            let number = payload.first_chunk().map(|bytes| u32::from_be_bytes(*bytes));
+            let number = payload
+                .first_chunk()
+                .map(|bytes| u32::from_be_bytes(*bytes));
             *acked = number.unwrap_or(0).max(*acked);
         }
         grid.pair.a.forget();
@@ -171,7 +173,10 @@ fn a_full_window_goes_on_soon_after_a_link_dies() {
             grid.cut(victim, true);
             // Later, the queue of a window too large for the other link is cut short.
             let gap = window(&mut grid, 380, ms(190), &mut state);
-            println!("{rate} packets a second, steady {steady:?}, {victim} cut: {gap:?}, drops {:?}", grid.pair.a.drop_report());
+            println!(
+                "{rate} packets a second, steady {steady:?}, {victim} cut: {gap:?}, drops {:?}",
+                grid.pair.a.drop_report()
+            );
             assert!(gap <= ms(150), "{gap:?}");
         }
     }
