@@ -21,6 +21,8 @@ pub(crate) struct Candidate {
     pub rate: f64,
     /// Bytes a second that its bottleneck carries.
     pub link: f64,
+    /// Whether that was measured of late: what gets little may seem slow for that.
+    pub proven: bool,
     pub rtt: Option<Duration>,
 }
 
@@ -120,7 +122,7 @@ impl Edpf {
         let total: f64 = paths.iter().map(|path| path.link).sum();
         paths.iter().filter(move |path| {
             let later = path.arrival.saturating_sub(best);
-            later <= NEARBY || later <= FAR && path.link >= NEGLIGIBLE * total
+            later <= NEARBY || later <= FAR && (path.link >= NEGLIGIBLE * total || !path.proven)
         })
     }
 }

@@ -196,6 +196,7 @@ impl Bond {
             });
             let Some(packet) = packet else { break };
             let backlogged = self.bulk.bytes() > choice.ahead;
+            self.start_gently(choice.place);
             self.send(
                 choice.place,
                 packet,
@@ -205,6 +206,16 @@ impl Bond {
                 drops,
                 &mut emit,
             );
+        }
+    }
+
+    /// A path beside one that is measured need not start at full speed.
+    fn start_gently(&mut self, place: usize) {
+        let mut others = self.paths.iter().enumerate();
+        if others.any(|(other, path)| other != place && path.model.capacity().is_some())
+            && let Some(path) = self.paths.get_mut(place)
+        {
+            path.model.start_gently();
         }
     }
 
@@ -232,6 +243,7 @@ impl Bond {
                     arrival: measured(path).unwrap_or(probed),
                     rate: path.model.rate(),
                     link: path.model.link(),
+                    proven: path.model.is_proven(now),
                     rtt: path.model.rtt(),
                 }
             })

@@ -10,13 +10,16 @@
 
 mod bonding;
 mod cipher;
+mod inner_tcp;
 mod node;
 mod pair;
+mod uplinks;
 
 mod configuration;
 mod cookie;
 mod corpus_writer;
 mod failover;
+mod goodput;
 mod hello;
 mod hostile;
 mod loss;

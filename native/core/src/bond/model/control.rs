@@ -63,6 +63,8 @@ const HASTE_BURST: f64 = 0.1;
 const BEST_FADES: f64 = 5.0;
 /// How long a capacity found by loss alone holds before it is tried again.
 const CEILING_HOLDS: Duration = Duration::from_secs(3);
+/// How long a capacity counts as known that is not seen again.
+const PROOF_HOLDS: Duration = Duration::from_secs(10);
 /// A buffer so short holds no queue: a policer's.
 const POLICED: f64 = 0.002;
 
@@ -84,6 +86,8 @@ pub(super) struct Control {
     /// By how much the rate exceeds the capacity while looking for more; `None` while it holds a queue.
     climb: Option<f64>,
     start: Start,
+    /// When a queue last proved the capacity.
+    proven: Option<Instant>,
     loss: f64,
     rtt: f64,
     jitter: f64,
@@ -108,6 +112,7 @@ impl Control {
             capacity: None,
             climb: Some(STARTUP),
             start: Start::Presumed,
+            proven: None,
             loss: 0.0,
             rtt: 0.1,
             round: Round::default(),
@@ -132,10 +137,22 @@ impl Control {
     /// presumed to carry.
     pub fn link(&self) -> f64 {
         let link = self.capacity.unwrap_or(INITIAL_RATE) / (1.0 - self.made_up());
+        match self.start {
+            Start::Presumed => (link * (1.0 + STARTUP)).max(PRESUMED_RATE),
+            Start::Doubling => (link * (1.0 + STARTUP)).max(INITIAL_RATE),
+            Start::Over => link,
+        }
+    }
+
+    /// Whether a queue has proven the capacity of late.
+    pub fn is_proven(&self, now: Instant) -> bool {
+        self.proven.is_some_and(|at| now - at < PROOF_HOLDS)
+    }
+
+    /// Other paths carry the load already: nothing is to be presumed of this one.
+    pub fn start_gently(&mut self) {
         if self.is_presumed() {
-            (link * (1.0 + STARTUP)).max(PRESUMED_RATE)
-        } else {
-            link
+            self.start = Start::Doubling;
         }
     }
 
@@ -183,8 +200,7 @@ impl Control {
     pub fn rate(&self, queue: f64) -> f64 {
         let link = self.link();
         let rate = match (self.climb, self.drain) {
-            _ if self.is_presumed() => link,
-            _ if self.start == Start::Doubling => (link * (1.0 + STARTUP)).max(INITIAL_RATE),
+            _ if self.start != Start::Over => link,
             (Some(excess), _) => link * (1.0 + excess),
             (None, drain) => {
                 let target = self.target();
@@ -207,6 +223,9 @@ impl Control {
         self.loss = seen.loss;
         self.ceiling = self.ceiling.filter(|(until, _)| seen.now < *until);
         let busy = seen.sample.is_some_and(|sample| self.learn(&sample, seen));
+        if busy && self.start == Start::Over {
+            self.proven = Some(seen.now);
+        }
         self.round.count(seen);
         if seen.highest >= self.tried_from {
             self.trial.count(seen);

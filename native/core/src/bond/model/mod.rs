@@ -139,6 +139,12 @@ impl PathModel {
         INITIAL_FLIGHT + rate * (2.0 * rtt + 0.02)
     }
 
+    /// Another path carries the load already. A path that has to carry it alone starts as fast as an
+    /// inner flow does; this one doubles its rate with each round trip.
+    pub fn start_gently(&mut self) {
+        self.control.start_gently();
+    }
+
     /// A packet was handed to the socket: `bytes` of datagram with its outer headers, `sequence` one
     /// more than the last; `backlogged` if more packets were waiting.
     pub fn sent(&mut self, now: Instant, sequence: u64, bytes: usize, backlogged: bool) {

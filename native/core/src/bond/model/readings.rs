@@ -16,6 +16,11 @@ impl PathModel {
         self.control.link()
     }
 
+    /// Whether that was measured within the last 10 s.
+    pub fn is_proven(&self, now: Instant) -> bool {
+        self.control.is_proven(now)
+    }
+
     /// Whether the path is given no more than it may hold.
     pub fn has_room(&self) -> bool {
         !self.ring.is_full() && (self.ring.bytes() as f64) < self.flight_max()

@@ -1,0 +1,244 @@
+//! A bulk TCP flow inside the tunnel, as far as it decides on the rate: slow start with Linux's HyStart,
+//! CUBIC, loss found by RACK. No handshake, no flow control, no time-out but a coarse one.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use whalescale_core::time::Instant;
+
+use crate::pair::{ms, payload};
+use crate::uplinks::Uplinks;
+
+/// Payload of each packet: with 28 bytes of headers it fills the inner MTU of 1400.
+const PAYLOAD: usize = 1372;
+/// How often the ends look for what arrived.
+const STEP: Duration = Duration::from_micros(250);
+/// CUBIC (RFC 9438): the scaling constant and the decrease factor.
+const SCALE: f64 = 0.4;
+const BETA: f64 = 0.7;
+/// Without a loss yet, Linux's CUBIC grows by 5 % in a round trip.
+const UNBOUNDED: f64 = 20.0;
+/// HyStart's bounds of the delay that ends a slow start, and the longest pause in a train of ACKs.
+const DELAY_MIN: Duration = ms(4);
+const DELAY_MAX: Duration = ms(16);
+const TRAIN_PAUSE: Duration = ms(2);
+
+#[derive(Clone, Copy)]
+struct Flight {
+    at: Instant,
+    again: bool,
+}
+
+pub struct InnerTcp {
+    next: u32,
+    flight: BTreeMap<u32, Flight>,
+    lost: Vec<u32>,
+    window: f64,
+    threshold: f64,
+    least_rtt: Duration,
+    last_rtt: Duration,
+    /// The latest departure of what has arrived.
+    newest: Instant,
+    recovery: Instant,
+    last_max: f64,
+    epoch: Option<(Instant, f64)>,
+    round: Round,
+    heard: Instant,
+    /// Bytes that arrived in each 100 ms since the start.
+    pub arrived: Vec<u64>,
+    pub retransmits: u32,
+}
+
+#[derive(Clone, Copy)]
+struct Round {
+    end: u32,
+    began: Instant,
+    least: Duration,
+    samples: u32,
+    last_ack: Instant,
+}
+
+impl InnerTcp {
+    pub fn new(now: Instant) -> Self {
+        Self {
+            next: 0,
+            flight: BTreeMap::new(),
+            lost: Vec::new(),
+            window: 10.0,
+            threshold: f64::MAX,
+            least_rtt: Duration::MAX,
+            last_rtt: ms(100),
+            newest: Instant::from_nanos(0),
+            recovery: Instant::from_nanos(0),
+            last_max: 0.0,
+            epoch: None,
+            round: Round {
+                end: 0,
+                began: now,
+                least: Duration::MAX,
+                samples: 0,
+                last_ack: now,
+            },
+            heard: now,
+            arrived: Vec::new(),
+            retransmits: 0,
+        }
+    }
+
+    /// Mbit/s of payload between two times after the start.
+    pub fn goodput(&self, from: Duration, to: Duration) -> f64 {
+        let bin = |at: Duration| (at.as_millis() / 100) as usize;
+        let bytes: u64 = self.arrived[bin(from)..bin(to)].iter().sum();
+        bytes as f64 * 8e-6 / (to - from).as_secs_f64()
+    }
+
+    /// Sends as much as the window allows for `span`.
+    pub fn run(&mut self, links: &mut Uplinks, span: Duration) {
+        let start = links.pair.nanos;
+        let first = self.arrived.len();
+        let mut seen = std::collections::BTreeSet::new();
+        while links.pair.nanos - start < span.as_nanos() as u64 {
+            links.pair.run_for(STEP);
+            let bin = first + ((links.pair.nanos - start - 1) / 100_000_000) as usize;
+            self.arrived.resize(self.arrived.len().max(bin + 1), 0);
+            let arrived: Vec<u32> = links.pair.b.delivered.iter().filter_map(number).collect();
+            links.pair.b.forget();
+            links.pair.b.sent.clear();
+            for pair in arrived.chunks(2) {
+                let ack: Vec<u8> = pair
+                    .iter()
+                    .flat_map(|number| number.to_be_bytes())
+                    .collect();
+                links.pair.b_sends(&ack);
+                let fresh = pair.iter().filter(|number| seen.insert(**number)).count();
+                self.arrived[bin] += (fresh * PAYLOAD) as u64;
+            }
+            let acks = std::mem::take(&mut links.pair.a.delivered);
+            links.pair.a.forget();
+            let now = links.pair.now().instant;
+            for ack in &acks {
+                self.heard = now;
+                let numbers = payload(ack)
+                    .chunks_exact(4)
+                    .filter_map(|four| four.try_into().ok());
+                for number in numbers {
+                    self.acked(now, u32::from_be_bytes(number));
+                }
+            }
+            self.find_lost(now);
+            self.send(links);
+        }
+    }
+
+    fn acked(&mut self, now: Instant, number: u32) {
+        let Some(sent) = self.flight.remove(&number) else {
+            return;
+        };
+        self.newest = self.newest.max(sent.at);
+        if !sent.again {
+            self.last_rtt = now - sent.at;
+            self.least_rtt = self.least_rtt.min(self.last_rtt);
+        }
+        if self.window < self.threshold {
+            self.window += 1.0;
+            self.hystart(now, number);
+        } else if sent.at >= self.recovery {
+            self.cubic(now);
+        }
+    }
+
+    fn hystart(&mut self, now: Instant, number: u32) {
+        if number >= self.round.end {
+            self.round = Round {
+                end: self.next,
+                began: now,
+                least: Duration::MAX,
+                samples: 0,
+                last_ack: now,
+            };
+        }
+        let round = &mut self.round;
+        round.least = round.least.min(self.last_rtt);
+        round.samples += 1;
+        if now - round.last_ack <= TRAIN_PAUSE {
+            round.last_ack = now;
+        }
+        let train = round.last_ack == now && now - round.began > self.least_rtt / 2;
+        let rise = (self.least_rtt / 8).clamp(DELAY_MIN, DELAY_MAX);
+        let slower = round.samples > 8 && round.least > self.least_rtt + rise;
+        if self.window >= 16.0 && (train || slower) {
+            self.threshold = self.window;
+        }
+    }
+
+    fn cubic(&mut self, now: Instant) {
+        let (began, from) = *self.epoch.get_or_insert((now, self.window));
+        let origin = self.last_max.max(from);
+        let away = ((origin - from) / SCALE).cbrt();
+        let time = (now - began).as_secs_f64() + self.last_rtt.as_secs_f64();
+        let target = origin + SCALE * (time - away).powi(3);
+        let mut count = if target > self.window {
+            self.window / (target - self.window)
+        } else {
+            100.0 * self.window
+        };
+        if self.last_max == 0.0 {
+            count = count.min(UNBOUNDED);
+        }
+        self.window += 1.0 / count.max(2.0);
+    }
+
+    /// RACK (RFC 8985): what left well before something that has arrived is lost.
+    fn find_lost(&mut self, now: Instant) {
+        let window = (self.least_rtt / 4).min(self.last_rtt);
+        let silent = now - self.heard > ms(400);
+        let newest = self.newest;
+        let lost: Vec<u32> = (self.flight.iter())
+            .filter(|(_, sent)| {
+                silent || sent.at + window < newest && now - sent.at > self.last_rtt + window
+            })
+            .map(|(number, _)| *number)
+            .collect();
+        if silent {
+            self.heard = now;
+        }
+        for number in lost {
+            let sent = self.flight.remove(&number).expect("in flight");
+            self.lost.push(number);
+            if sent.at >= self.recovery {
+                self.recovery = now;
+                self.last_max = if self.window < self.last_max {
+                    self.window * (1.0 + BETA) / 2.0
+                } else {
+                    self.window
+                };
+                self.window = (self.window * BETA).max(2.0);
+                self.threshold = self.window;
+                self.epoch = None;
+            }
+        }
+    }
+
+    fn send(&mut self, links: &mut Uplinks) {
+        let now = links.pair.now().instant;
+        while (self.flight.len() as f64) < self.window {
+            let again = self.lost.pop();
+            let number = again.unwrap_or(self.next);
+            if again.is_none() {
+                self.next += 1;
+            } else {
+                self.retransmits += 1;
+            }
+            let mut bytes = vec![0; PAYLOAD];
+            bytes[..4].copy_from_slice(&number.to_be_bytes());
+            links.pair.a_sends(&bytes);
+            let again = again.is_some();
+            self.flight.insert(number, Flight { at: now, again });
+        }
+    }
+}
+
+fn number(packet: &Vec<u8>) -> Option<u32> {
+    let bytes = payload(packet).first_chunk()?;
+    Some(u32::from_be_bytes(*bytes))
+}
