@@ -4,7 +4,7 @@
 import { cpus, loadavg, release, totalmem } from 'node:os'
 
 import { run } from '#src/cli/demo/command.js'
-import { projectRoot } from './project.js'
+import { projectRoot } from '#src/cli/demo/project.js'
 
 export interface Provenance {
   readonly date: string

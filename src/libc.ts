@@ -2,6 +2,7 @@
  * The few calls of the C library which Node has no name for. Linux only; loaded where needed, because
  * it costs some milliseconds.
  */
+import { closeSync } from 'node:fs'
 import koffi from 'koffi'
 
 const lib = koffi.load(null)
@@ -70,4 +71,33 @@ export function capset(effective: bigint, permitted: bigint, inheritable: bigint
     data.writeUInt32LE(Number(set >> 32n), 12 + index * 4)
   }
   checked('capset', capsetCall(header, data))
+}
+
+const socketCall = lib.func('int socket(int domain, int type, int protocol)')
+const sendtoCall = lib.func(
+  'long sendto(int fd, const void *data, size_t size, int flags, const void *address, uint length)',
+)
+
+/**
+ * Sends one datagram to a Unix socket without waiting for room.
+ * @param address a path, or `@` and the name of an abstract socket (unix(7))
+ * @throws SystemError
+ */
+export function sendUnixDatagram(address: string, text: string): void {
+  const AF_UNIX = 1
+  const SOCK_DGRAM = 2
+  const SOCK_CLOEXEC = 0o2000000
+  const MSG_DONTWAIT = 0x40
+  const MSG_NOSIGNAL = 0x4000
+  const path = Buffer.from(address.replace(/^@/, '\0'))
+  const sockaddr = Buffer.concat([Buffer.alloc(2), path])
+  sockaddr.writeUInt16LE(AF_UNIX)
+  const data = Buffer.from(text)
+  const fd = checked('socket', socketCall(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0))
+  try {
+    const flags = MSG_DONTWAIT | MSG_NOSIGNAL
+    checked('sendto', sendtoCall(fd, data, data.length, flags, sockaddr, sockaddr.length))
+  } finally {
+    closeSync(fd)
+  }
 }

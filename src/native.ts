@@ -22,6 +22,9 @@ type PathState = (typeof pathStates)[number]
 type AddonEvent = Addon.Event
 type Of<Type extends AddonEvent['type']> = Extract<AddonEvent, { type: Type }>
 
+/** The most bytes that the body of a message may have (PROTOCOL, section 4.15). */
+export const messageBodyMax = 1120
+
 /** What the addon reports; times in the unit that the name ends with. */
 export type NativeEvent =
   | {
@@ -32,7 +35,10 @@ export type NativeEvent =
       handshakeMs: number | null
     }
   | (Omit<Of<'Pong'>, 'kind' | 'local'> & { kind: PathKind; local: string | null })
-  | Of<'Restarted' | 'Timestamp' | 'PingTimeout' | 'Mtu' | 'Warning' | 'Fatal' | 'Dropped'>
+  | Complete<Of<'Observed'>>
+  | { type: 'Network'; sockets: NetworkAddress[] }
+  | Of<'Restarted' | 'Timestamp' | 'PingTimeout' | 'Message' | 'Signed'>
+  | Of<'Mtu' | 'Warning' | 'Fatal' | 'Dropped'>
 
 /** The fields that the addon may leave out are null instead. */
 type Complete<Value> = {
@@ -41,6 +47,7 @@ type Complete<Value> = {
     : Value[Key]
 }
 
+type NetworkAddress = Complete<Addon.NetworkAddress>
 export type PathStats = Omit<Complete<Addon.PathStats>, 'kind' | 'local' | 'state'> & {
   kind: PathKind
   state: PathState
@@ -79,6 +86,10 @@ function pathKind(text: string): PathKind {
   return text === 'relay' ? 'relay' : 'direct'
 }
 
+function networkAddressOf({ interface: name, address }: Addon.NetworkAddress): NetworkAddress {
+  return { interface: name ?? null, address }
+}
+
 function eventOf(event: AddonEvent): NativeEvent {
   switch (event.type) {
     case 'Peer':
@@ -91,6 +102,10 @@ function eventOf(event: AddonEvent): NativeEvent {
       }
     case 'Pong':
       return { ...event, kind: pathKind(event.kind), local: event.local ?? null }
+    case 'Observed':
+      return { ...event, interface: event.interface ?? null }
+    case 'Network':
+      return { type: 'Network', sockets: event.sockets.map(networkAddressOf) }
     default:
       return event
   }
@@ -118,6 +133,7 @@ function pathOf(path: Addon.PathStats): PathStats {
 function peerOf(peer: Addon.PeerStats): PeerStats {
   return {
     ...peer,
+    overlayIpv6: peer.overlayIpv6 ?? null,
     state: peerState(peer.state),
     endpoint: peer.endpoint ?? null,
     latestHandshakeMs: peer.latestHandshakeMs ?? null,

@@ -7,7 +7,7 @@ import { join } from 'node:path'
 import type { Lab, Namespace } from '#src/cli/demo/lab.js'
 import type { Pair } from '../peers/peer.js'
 import type { Carried, Carrier } from './carriers.js'
-import { startEmulator, type Emulator, type Link } from './emulator.js'
+import { startEmulator, type Emulator, type Link } from '#src/cli/demo/emulator.js'
 import { joinHosts, makeHosts, removeRules, type Topology } from './underlay.js'
 
 export type CongestionControl = 'cubic' | 'bbr'

@@ -6,17 +6,7 @@ import { percentile } from '../statistics.js'
 import { FIGURES, type FigureName } from './figure.js'
 import type { ContestantResult, ScenarioResult } from './result.js'
 import type { Bar } from './scenario.js'
-
-export interface Verdict extends Bar {
-  /** The scenario, or `all`. */
-  readonly scenario: string
-  /** Which scheduler is judged. */
-  readonly subject: string
-  readonly outcome: 'pass' | 'miss' | 'unknown'
-  /** Null when unknown. */
-  readonly value: number | null
-  readonly note: string
-}
+import type { Verdict } from './verdict.js'
 
 /** One bad run is enough to miss these. */
 const JUDGED_BY_WORST: ReadonlySet<FigureName> = new Set(['gap', 'lost', 'recovery'])

@@ -8,11 +8,11 @@ import { WhalescaleError } from '#src/errors.js'
 import { percentile } from '../statistics.js'
 import { longestGap, rate, secondsUntil, series } from './arrivals.js'
 import { now } from './clock.js'
-import type { Emulator } from './emulator.js'
+import type { Emulator } from '#src/cli/demo/emulator.js'
 import type { Figures } from './figure.js'
 import { bulk, constantRate, requests, type Arrivals, type Route } from './flows.js'
 import type { Kind, Scenario } from './scenario.js'
-import { device } from './underlay.js'
+import { device } from '#src/cli/demo/emulator.js'
 
 export interface Durations {
   /** Before anything counts: slow start, and the agent getting to know its paths. */

@@ -5,9 +5,9 @@
 import type { Provenance } from '../machine.js'
 import { summarise, type Summary } from '../statistics.js'
 import { FIGURE_NAMES, type FigureName, type Figures } from './figure.js'
-import type { Verdict } from './judge.js'
 import type { Course, Durations, Measured } from './measure.js'
 import type { Scenario } from './scenario.js'
+import type { Verdict } from './verdict.js'
 
 export interface Run {
   readonly seed: number

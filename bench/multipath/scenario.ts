@@ -3,7 +3,7 @@
  * Invariant: a bar names a figure that its scenario's kind yields.
  */
 import type { CongestionControl } from './bed.js'
-import type { Link } from './emulator.js'
+import type { Link } from '#src/cli/demo/emulator.js'
 import type { FigureName } from './figure.js'
 import type { Topology } from './underlay.js'
 

@@ -3,8 +3,8 @@
  */
 import { align } from '../align.js'
 import { FIGURE_NAMES, FIGURES, format, type FigureName } from './figure.js'
-import type { Verdict } from './judge.js'
 import type { ContestantResult, Result, ScenarioResult } from './result.js'
+import type { Verdict } from './verdict.js'
 
 const MARKS: Readonly<Record<Verdict['outcome'], string>> = {
   pass: 'pass',

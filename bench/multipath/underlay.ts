@@ -7,6 +7,7 @@
  *
  * Invariant: what is set up for a run is gone after it: routes with their devices, rules by `removeRules`.
  */
+import { device, linkAddress } from '#src/cli/demo/emulator.js'
 import type { Lab, Namespace } from '#src/cli/demo/lab.js'
 
 export type Topology = 'pairs' | 'router'
@@ -27,10 +28,6 @@ export interface Underlay {
   /** Whether B knows where A is. */
   readonly symmetric: boolean
 }
-
-export const device = (index: number): string => `link${index}`
-export const linkAddress = (end: 'near' | 'far', index: number): string =>
-  `10.210.${index}.${end === 'near' ? 1 : 2}`
 
 const SERVER = { address: '10.211.0.2', gateway: '10.211.0.1' } as const
 const TABLE_BASE = 100

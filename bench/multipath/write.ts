@@ -5,7 +5,7 @@
 import { mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 
-import { projectRoot } from '../project.js'
+import { projectRoot } from '#src/cli/demo/project.js'
 import { aggregationChart, failoverChart } from './chart.js'
 import type { Result } from './result.js'
 

@@ -8,7 +8,7 @@ import { join } from 'node:path'
 import { run } from '#src/cli/demo/command.js'
 import type { LabProcess } from '#src/cli/demo/lab.js'
 import { WhalescaleError } from '#src/errors.js'
-import { projectRoot } from '../project.js'
+import { projectRoot } from '#src/cli/demo/project.js'
 import { INNER, type Pair, type Tunnel } from './peer.js'
 import { fileExists, settle } from './settle.js'
 
@@ -55,13 +55,19 @@ export async function whalescaleVersion(): Promise<string> {
   return (await cli(['--version'])).trim()
 }
 
+/**
+ * As sudo and systemd start a program. Where the caller has NODE_EXTRA_CA_CERTS, which they do not pass
+ * on, Node reads all root certificates at its start: tens of milliseconds that are not the agent's.
+ */
+const plain: NodeJS.ProcessEnv = { PATH: process.env['PATH'] }
+
 /** Returns when both control sockets are there; a session may still be to come. */
 export async function startAgents(pair: Pair, options: AgentOptions): Promise<Agents> {
   const ends = { a: await prepare(pair, 'a'), b: await prepare(pair, 'b') }
   await writeConfig(ends.a, ends.b, options)
   await writeConfig(ends.b, ends.a, options)
   const up = (side: 'a' | 'b'): LabProcess =>
-    pair[side].spawn(process.execPath, [program(), 'up', configFile(ends[side])])
+    pair[side].spawn(process.execPath, [program(), 'up', configFile(ends[side])], { env: plain })
   const agents = { a: up('a'), b: up('b') }
   const stop = async (): Promise<void> => {
     await Promise.all([agents.a.stop(), agents.b.stop()])

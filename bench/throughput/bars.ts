@@ -4,25 +4,7 @@
  */
 import { METRICS, type MetricName } from './metric.js'
 import type { PeerResult } from './result.js'
-
-type Yardstick = 'wireguard-go' | 'tailscale-fork' | 'best peer' | 'absolute'
-
-interface Bar {
-  readonly subject: string
-  readonly metric: MetricName
-  readonly against: Yardstick
-  /** At least this (higher is better) or at most this (lower is better). */
-  readonly bar: number
-  readonly goal?: number
-}
-
-export interface Verdict extends Bar {
-  readonly outcome: 'goal' | 'pass' | 'miss' | 'unknown'
-  /** The ratio, or the figure itself for an absolute bar; null when unknown. */
-  readonly value: number | null
-  /** Which peer was the yardstick, or why there is no verdict. */
-  readonly note: string
-}
+import type { Bar, Verdict } from './verdict.js'
 
 const DEFAULT = 'whalescale'
 const RING = 'whalescale-ring'

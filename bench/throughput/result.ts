@@ -5,8 +5,8 @@
 import type { Turn } from './loads.js'
 import type { Provenance } from '../machine.js'
 import { METRIC_NAMES, type Figures, type MetricName } from './metric.js'
-import type { Verdict } from './bars.js'
 import { summarise, type Summary } from '../statistics.js'
+import type { Verdict } from './verdict.js'
 
 export interface PeerResult {
   readonly name: string

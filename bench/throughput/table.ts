@@ -1,10 +1,10 @@
 /**
  * The result as text: figures, ratios, bars, and what failed. Pure.
  */
-import type { Verdict } from './bars.js'
 import { align } from '../align.js'
 import { format, METRICS, METRIC_NAMES, type MetricName } from './metric.js'
 import type { PeerResult, Result } from './result.js'
+import type { Verdict } from './verdict.js'
 
 const RATIOS_TO = ['wireguard-go', 'tailscale-fork'] as const
 const NO_FIGURE = '-'

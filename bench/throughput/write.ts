@@ -5,7 +5,7 @@
 import { mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 
-import { projectRoot } from '../project.js'
+import { projectRoot } from '#src/cli/demo/project.js'
 import { renderChart } from './chart.js'
 import type { MetricName } from './metric.js'
 import type { Result } from './result.js'

@@ -7,13 +7,16 @@ export declare function apply(commands: Array<Command>): void
 /** Stops the agent and gives back the device. Does nothing when none is open. */
 export declare function close(): void
 
-/** Desired state, or a wish. All but `Ping` are idempotent. */
+/** Desired state, or a wish. All but `Ping`, `Message` and `Sign` are idempotent. */
 export type Command =
   | { type: 'Sockets'; port: number; interfaces: Array<string>; exclude: Array<string>; metered: Array<string> }
   | { type: 'Link'; addresses: Array<string>; routes: Array<string> }
   | { type: 'Peer'; id: string; nodeId?: string; wireguardPublicKey: string; presharedKeyFd?: number; endpoints: Array<string>; allowedIps: Array<string>; persistentKeepalive?: number }
   | { type: 'RemovePeer'; id: string }
   | { type: 'Ping'; id: string; token: number }
+  | { type: 'Message'; id: string; kind: number; body: Uint8Array }
+  | { type: 'Sign'; token: number; domain: string; body: Uint8Array }
+  | { type: 'Connect'; id: string }
 
 /** Says who the key in a file is. */
 export declare function derive(path: string): Identity
@@ -25,6 +28,10 @@ export type Event =
   | { type: 'Timestamp'; value: string }
   | { type: 'Pong'; id: string; token: number; rttUs: number; local?: string; remote: string; kind: string }
   | { type: 'PingTimeout'; id: string; token: number }
+  | { type: 'Message'; id: string; kind: number; body: Uint8Array; remote: string }
+  | { type: 'Signed'; token: number; signature: Uint8Array }
+  | { type: 'Network'; sockets: Array<NetworkAddress> }
+  | { type: 'Observed'; id: string; interface?: string; address: string }
   | { type: 'Mtu'; innerMtu: number }
   | { type: 'Warning'; code: string; message: string }
   | { type: 'Fatal'; message: string }
@@ -39,6 +46,12 @@ export interface Identity {
 
 /** Makes a new key in a new file of mode 0600. */
 export declare function keygen(path: string): Identity
+
+/** An address of the node, and the interface that has it. */
+export interface NetworkAddress {
+  interface?: string
+  address: string
+}
 
 /** Starts the agent on an open TUN device. */
 export declare function open(config: OpenConfig, onEvents: (events: Array<Event>) => void): Identity
@@ -84,6 +97,8 @@ export interface PathStats {
 
 export interface PeerStats {
   id: string
+  /** Derived from the node id, and allowed without being configured. */
+  overlayIpv6?: string
   state: string
   endpoint?: string
   /** Age of the session. */

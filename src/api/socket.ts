@@ -1,5 +1,5 @@
 /** Where the local API listens, and making a path free that a killed agent left behind. */
-import { mkdirSync, rmSync } from 'node:fs'
+import { existsSync, mkdirSync, rmSync } from 'node:fs'
 import { connect } from 'node:net'
 import { dirname } from 'node:path'
 import { ExitCode, WhalescaleError, systemCode } from '../errors.js'
@@ -11,6 +11,8 @@ export function readOnlySocket(controlSocket: string): string {
 
 /** Resolves to whether somebody accepts connections there. */
 function isAlive(path: string): Promise<boolean> {
+  // Asking by connecting alone would do, but takes longer.
+  if (!existsSync(path)) return Promise.resolve(false)
   return new Promise((resolve, reject) => {
     const socket = connect(path)
     socket.once('connect', () => {

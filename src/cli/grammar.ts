@@ -130,9 +130,13 @@ function withFileCommands(parser: Argv, runs: Runs): Argv {
       'show a tunnel between two agents on this machine (root)',
       (command) =>
         command
-          .option('seconds', { type: 'number', default: 5, describe: 'length of each transfer' })
+          .option('bond', { type: 'boolean', default: false, describe: 'two links, one cut' })
+          .option('seconds', { type: 'number', default: 5, describe: 'length of each part' })
           .option('json', { type: 'boolean', default: false, describe: 'print JSON' }),
-      async (args) => runs((await import('./demo/demo.js')).demo(args)),
+      async (args) =>
+        args.bond
+          ? runs((await import('./demo/bond.js')).bondDemo(args))
+          : runs((await import('./demo/demo.js')).demo(args)),
     )
     .command(
       'completion <shell>',

@@ -1,10 +1,15 @@
 #!/usr/bin/env node
 /**
- * The `whalescale` command. `up CONFIG` goes straight to its module, since loading the grammar of all
- * commands takes as long as the tunnel does; everything else is read by grammar.ts.
+ * The `whalescale` command. `up CONFIG` goes straight to its own file, since loading the grammar of all
+ * commands takes as long as the tunnel does; everything else is read by grammar.ts. Nothing is
+ * imported here that a start can do without.
  */
-import { ConfigError } from '../config/error.js'
-import { ExitCode, WhalescaleError, messageOf } from '../errors.js'
+import { readFileSync, statSync } from 'node:fs'
+import { createRequire } from 'node:module'
+import { fileURLToPath, pathToFileURL } from 'node:url'
+import { Script } from 'node:vm'
+
+type Start = typeof import('./start.js')
 
 /** `up CONFIG`, perhaps with the hidden option that the program itself adds. */
 function plainUp(args: readonly string[]): { file: string; handover?: number } | undefined {
@@ -17,41 +22,46 @@ function plainUp(args: readonly string[]): { file: string; handover?: number } |
   return handover === undefined ? undefined : { file, handover: Number(handover) }
 }
 
-async function run(args: readonly string[]): Promise<ExitCode> {
+const built = (name: string): string => fileURLToPath(new URL(`../${name}`, import.meta.url))
+
+/** When a built file was written, in milliseconds; never, when there is none. */
+function written(name: string): number {
+  return statSync(built(name), { throwIfNoEntry: false })?.mtimeMs ?? -Infinity
+}
+
+/**
+ * `up` in one file, with what V8 compiled of it when it was built (which another V8 than that ignores);
+ * file by file where the compiler has written since.
+ */
+function loadStart(): Start | Promise<Start> {
+  if (written('up.cache') < written('.tsbuildinfo')) return import('./start.js')
+  const filename = built('up.cjs')
+  const script = new Script(readFileSync(filename, 'utf8'), {
+    filename,
+    cachedData: readFileSync(built('up.cache')),
+  })
+  const load = script.runInThisContext() as (require: NodeJS.Require, url: string) => Start
+  return load(createRequire(filename), pathToFileURL(filename).href)
+}
+
+async function run(args: readonly string[]): Promise<number> {
   const direct = plainUp(args)
-  if (direct !== undefined) {
-    const { up } = await import('./commands/up.js')
-    return up(direct.file, direct.handover)
-  }
+  if (direct !== undefined) return (await loadStart()).start(direct.file, direct.handover)
   const { runCommand } = await import('./grammar.js')
-  return runCommand(args)
-}
-
-function report(error: unknown, json: boolean): ExitCode {
-  const known = error instanceof WhalescaleError
-  const exitCode = known ? error.exitCode : ExitCode.failure
-  if (json) {
-    const code = known ? error.code : 'Internal'
-    const remedy = known ? (error.remedy ?? null) : null
-    const problems = error instanceof ConfigError ? { problems: error.problems } : {}
-    const body = { code, message: messageOf(error), remedy, exitCode, ...problems }
-    process.stdout.write(`${JSON.stringify({ schema: 1, error: body })}\n`)
-  } else if (known) {
-    for (const line of error.line.split('\n')) process.stderr.write(`whalescale: ${line}\n`)
-  } else {
-    const text = error instanceof Error ? (error.stack ?? error.message) : String(error)
-    process.stderr.write(`whalescale: defect: ${text}\n`)
+  try {
+    return await runCommand(args)
+  } catch (error) {
+    const { report } = await import('./report.js')
+    return report(error, args.includes('--json'))
   }
-  return exitCode
 }
 
-const args = process.argv.slice(2)
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   // Whoever read the output (head, less) has gone: that is no failure.
-  process.exit(error.code === 'EPIPE' ? ExitCode.ok : ExitCode.failure)
+  process.exit(error.code === 'EPIPE' ? 0 : 1)
 })
 // The agent's threads would keep the process: it ends here, with everything written.
-process.exitCode = await run(args).catch((error: unknown) => report(error, args.includes('--json')))
+process.exitCode = await run(process.argv.slice(2))
 process.stdout.write('', () => {
   process.exit()
 })

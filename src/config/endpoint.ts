@@ -32,5 +32,5 @@ export function isLiteral(endpoint: Endpoint): boolean {
 
 /** `ip:port` or `[ip]:port`, the form that `parseEndpoint` reads. */
 export function formatEndpoint({ host, port }: Endpoint): string {
-  return isIPv6(host) ? `[${host}]:${port}` : `${host}:${port}`
+  return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`
 }

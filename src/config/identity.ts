@@ -62,13 +62,29 @@ function isStrongKey(key: Uint8Array): boolean {
   }
 }
 
-/** The X25519 image of a node id as a stock WireGuard peer configures it, or why it has none. */
-export function wireguardKeyOfNodeId(nodeId: string): { key: string } | { problem: KeyProblem } {
+type Image = { key: string } | { problem: KeyProblem }
+
+function imageOf(nodeId: string): Image {
   if (/[A-Z]/.test(nodeId)) return { problem: 'is not in lower case' }
   const key = decodeBase32(nodeId)
   if (key === undefined) return { problem: 'is not 52 characters of base32 (a-z, 2-7)' }
   if (!isStrongKey(key)) return { problem: 'is not a valid Ed25519 key of prime order' }
   return { key: Buffer.from(ed25519.utils.toMontgomery(key)).toString('base64') }
+}
+
+/**
+ * Images known already: one takes milliseconds, and reading a file asks for each several times. As
+ * many as a file has peers at most, so that reloading for years keeps no more.
+ */
+const known = new Map<string, Image>()
+const mostKnown = 4096
+
+/** The X25519 image of a node id as a stock WireGuard peer configures it, or why it has none. */
+export function wireguardKeyOfNodeId(nodeId: string): Image {
+  const image = known.get(nodeId) ?? imageOf(nodeId)
+  if (known.size >= mostKnown) known.clear()
+  known.set(nodeId, image)
+  return image
 }
 
 /** u-coordinates of order 1, 2, 4 and 8, reduced (RFC 7748 section 6.1 asks to refuse their output). */

@@ -61,6 +61,10 @@ function problemsOfIssue(issue: z.core.$ZodIssue, value: unknown): Problem[] {
       { path, what: issue.message, remedy: typeof remedy === 'string' ? remedy : 'correct it' },
     ]
   }
+  if (issue.code === 'too_big' && Array.isArray(found)) {
+    const what = `${found.length} entries are too many`
+    return [{ path, what, remedy: `keep at most ${String(issue.maximum)}` }]
+  }
   return [{ path, what: `${typeName(found)} does not fit here`, remedy: expectation(issue) }]
 }
 
@@ -71,7 +75,7 @@ function expectation(issue: z.core.$ZodIssue): string {
     case 'too_small':
       return `it must be at least ${String(issue.minimum)}`
     case 'too_big':
-      return `it must be at most ${String(issue.maximum)}${issue.origin === 'array' ? ' entries' : ''}`
+      return `it must be at most ${String(issue.maximum)}`
     case 'invalid_value':
       return `it must be one of ${issue.values.map((value) => JSON.stringify(value)).join(', ')}`
     case 'invalid_union':
@@ -98,11 +102,13 @@ export function parseConfig(text: string, file: string): { config: Config; toml:
     ])
   }
   const parsed = fileSchema.safeParse(toml.value)
-  const problems = parsed.success
-    ? problemsBetween(parsed.data)
-    : parsed.error.issues.flatMap((issue) => problemsOfIssue(issue, toml.value))
+  if (!parsed.success) {
+    const issues = parsed.error.issues.flatMap((issue) => problemsOfIssue(issue, toml.value))
+    throw new ConfigError(located(issues, toml, file))
+  }
+  const problems = problemsBetween(parsed.data)
   if (problems.length > 0) throw new ConfigError(located(problems, toml, file))
-  const config = configOf(fileSchema.parse(toml.value), file)
+  const config = configOf(parsed.data, file)
   if (Buffer.byteLength(config.controlSocket) > longestSocketPath) {
     const path = ['node', 'control_socket']
     const what = `${config.controlSocket} is too long for a socket`

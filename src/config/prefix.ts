@@ -37,10 +37,19 @@ function ipv6Bits(text: string): bigint {
   )
 }
 
+/** Eight groups without `::`, as \`canonical\` and the addon print them. */
+const eightGroups = /^(?:[0-9a-f]{1,4}:){7}[0-9a-f]{1,4}$/i
+
+/** 4, 6, or 0 for text that is no address. Node compiles its own pattern for IPv6 for milliseconds. */
+function familyOf(address: string): number {
+  if (eightGroups.test(address)) return 6
+  return address.includes('%') ? 0 : isIP(address)
+}
+
 /** Parses `address/length`, or a bare address as a host prefix. Zone identifiers are refused. */
 export function parsePrefix(text: string): Prefix | undefined {
   const [address = '', lengthText, ...rest] = text.split('/')
-  const family = address.includes('%') ? 0 : isIP(address)
+  const family = familyOf(address)
   if (rest.length > 0 || (family !== 4 && family !== 6)) return undefined
   const length = lengthText === undefined ? width[family] : Number(lengthText)
   const wellFormed = lengthText === undefined || /^\d{1,3}$/.test(lengthText)

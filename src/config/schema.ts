@@ -9,6 +9,9 @@ import { parseEndpoint } from './endpoint.js'
 import { problemOfWireguardKey, wireguardKeyOfNodeId } from './identity.js'
 import { parsePrefix } from './prefix.js'
 
+// A file is read once: compiling a parser for it takes longer than that.
+z.config({ jitless: true })
+
 /** IFNAMSIZ is 16 with its closing zero (linux/if.h). */
 const longestInterfaceName = 15
 /** IPv6 needs 1280 (RFC 8200 section 5), and every node has an IPv6 overlay address. */
@@ -18,7 +21,8 @@ const largestMtu = 65456
 /** Peers and prefixes are kept in memory and in routing tables; a home or a company fits well. */
 const mostPeers = 4096
 const mostPrefixes = 256
-const mostEndpoints = 16
+/** As many as the addon tries of one peer; more would be left aside without a word. */
+const mostEndpoints = 8
 
 type Refusal = { readonly what: string; readonly remedy: string }
 

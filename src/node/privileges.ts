@@ -19,6 +19,9 @@ const firstFreePort = 1024
 /** Node marks even these to be closed on execution (uv_disable_stdio_inheritance). */
 const standardStreams = [0, 1, 2]
 
+/** Node reads all root certificates at its start where this is set; the agent speaks no TLS. */
+const unneeded: ReadonlySet<string> = new Set(['NODE_EXTRA_CA_CERTS'])
+
 export type CapabilitySets = {
   readonly effective: bigint
   readonly permitted: bigint
@@ -93,6 +96,8 @@ export async function reexecuteWith(
     })
   }
   const args = [process.execPath, ...process.execArgv, ...process.argv.slice(1), extraArgument]
-  const env = Object.entries(process.env).map(([name, value]) => `${name}=${value ?? ''}`)
+  const env = Object.entries(process.env)
+    .filter(([name]) => !unneeded.has(name))
+    .map(([name, value]) => `${name}=${value ?? ''}`)
   return libc.execve(process.execPath, args, env)
 }

@@ -80,6 +80,12 @@ function statsOf(stats: Stats, peer: PeerConfig): PeerStats | undefined {
   return stats.peers.find(({ id }) => id === peer.id)
 }
 
+/** The configured prefixes, and the address that a node id brings with it. */
+function allowedIps(peer: PeerConfig, stats: PeerStats | undefined): readonly string[] {
+  const derived = stats?.overlayIpv6 ?? null
+  return derived === null ? peer.allowedIps : [...peer.allowedIps, `${derived}/128`]
+}
+
 function peerView(peer: PeerConfig, stats: PeerStats | undefined): PeerView {
   return {
     name: peer.name,
@@ -87,7 +93,7 @@ function peerView(peer: PeerConfig, stats: PeerStats | undefined): PeerView {
     wireguardPublicKey: peer.wireguardPublicKey,
     state: stats?.state ?? 'idle',
     endpoint: stats?.endpoint ?? null,
-    allowedIps: peer.allowedIps,
+    allowedIps: allowedIps(peer, stats),
     anchor: peer.anchor,
     persistentKeepaliveS: peer.persistentKeepaliveS,
     latestHandshakeMs: stats?.latestHandshakeMs ?? null,

@@ -6,7 +6,7 @@
 import { closeSync, constants, openSync } from 'node:fs'
 import { ExitCode, WhalescaleError, systemCode } from '../errors.js'
 import { ioctl } from '../libc.js'
-import type { Tun } from './tun.js'
+import type { Tun } from './device.js'
 
 /** linux/if_tun.h */
 const TUNSETIFF = 0x400454ca

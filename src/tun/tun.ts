@@ -3,15 +3,9 @@
  * and routes are not set here: they are commands to the addon.
  */
 import { WhalescaleError } from '../errors.js'
+import type { Tun } from './device.js'
 
-export type Tun = {
-  /** Owned by whoever opened it; closing it removes the device. */
-  readonly fd: number
-  /** The name that the kernel gave. */
-  readonly name: string
-  /** Whether each packet comes with a virtio network header (struct virtio_net_hdr). */
-  readonly vnetHeader: boolean
-}
+export type { Tun } from './device.js'
 
 /** @throws WhalescaleError when the device cannot be had */
 export type OpenTun = (name: string) => Tun

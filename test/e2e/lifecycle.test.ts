@@ -4,7 +4,8 @@ import t from 'tap'
 import type { Namespace } from '#src/cli/demo/lab.js'
 import { configure, makeNode, overlayA, overlayB, peerOf, twoAgents, up } from './agent.js'
 import type { NodeFiles, NodePlan } from './agent.js'
-import { makeBed, whalescale } from './bed.js'
+import { makeBed, until, whalescale } from './bed.js'
+import { listenForDatagrams } from '../twins/datagrams.js'
 import { unless } from './requirements.js'
 import { ping } from './traffic.js'
 
@@ -79,6 +80,21 @@ void t.test(
     t.same(await traces(node), [])
   },
 )
+
+void t.test('"up" tells a service manager when it is up and when it stops', options, async (t) => {
+  const bed = await makeBed(t)
+  const node = await lone(await bed.namespace('a'), bed)
+  const address = `${bed.directory}/notify`
+  const manager = listenForDatagrams(address)
+  t.teardown(() => {
+    manager.close()
+  })
+  const agent = await up(node, ['env', `NOTIFY_SOCKET=${address}`])
+  t.equal(await until('it is ready', () => manager.next()), 'READY=1')
+  agent.process.child.kill('SIGTERM')
+  t.equal(await agent.process.exited, 0)
+  t.equal(manager.next(), 'STOPPING=1')
+})
 
 void t.test('every command exits with 3 where no agent runs', options, async (t) => {
   const bed = await makeBed(t)

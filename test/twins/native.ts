@@ -1,4 +1,5 @@
 /** The addon in memory: remembers what it was told, reports what a test tells it to. */
+import { createHash } from 'node:crypto'
 import type { Command, Identity, Native, NativeEvent, OpenConfig, Stats } from '#src/native.js'
 
 export const identity: Identity = {
@@ -38,6 +39,9 @@ export class NativeTwin implements Native {
   refuse: (commands: Command[]) => Error | undefined = () => undefined
   /** Answers a ping at once, as the addon does in a batch of events. */
   answerPing: (id: string, token: number) => NativeEvent | undefined = () => undefined
+  /** Signs at once, with bytes that tell what was signed and nothing more. */
+  sign: (domain: string, body: Uint8Array) => Uint8Array = (domain, body) =>
+    createHash('sha512').update(`${domain.length}:${domain}`).update(body).digest()
   #onEvents: (events: NativeEvent[]) => void = () => undefined
 
   open(config: OpenConfig, onEvents: (events: NativeEvent[]) => void): Identity {
@@ -51,10 +55,16 @@ export class NativeTwin implements Native {
     if (error !== undefined) throw error
     this.applied.push(...commands)
     for (const command of commands) {
-      if (command.type !== 'Ping') continue
-      const event = this.answerPing(command.id, command.token)
+      const event = this.#answer(command)
       if (event !== undefined) this.report(event)
     }
+  }
+
+  #answer(command: Command): NativeEvent | undefined {
+    if (command.type === 'Ping') return this.answerPing(command.id, command.token)
+    if (command.type !== 'Sign') return undefined
+    const signature = this.sign(command.domain, command.body)
+    return { type: 'Signed', token: command.token, signature }
   }
 
   stats(): Stats {

@@ -234,6 +234,7 @@ t.test('what is unmeasured is null in every view', (t) => {
     peers: [
       {
         id: peerId,
+        overlayIpv6: 'fd1a:afe7:554f:1:2:3:4:5',
         state: 'connected',
         endpoint: '192.0.2.7:51820',
         latestHandshakeMs: 5,
@@ -253,6 +254,7 @@ t.test('what is unmeasured is null in every view', (t) => {
     ],
   }
   t.match(agent.peers().peers[0], { state: 'connected', handshakeMs: 1.5, rxBytes: 2 })
+  t.equal(agent.peers().peers[0]?.allowedIps.at(-1), 'fd1a:afe7:554f:1:2:3:4:5/128')
   t.match(agent.paths().peers[0], { innerMtu: 1360, reorderHeld: 5, repaired: 7, late: 9 })
   t.end()
 })

@@ -108,6 +108,11 @@ const mistakes: [name: string, text: string, expected: RegExp][] = [
     /^c\.toml:3: node\.listen_port: a string does not/,
   ],
   ['a port out of range', `${head}listen_port = 65536\n`, /:3: .*; it must be at most 65535$/],
+  [
+    'more endpoints than are tried',
+    `${head}[[peer]]\nnode_id = "${nodeId}"\nendpoints = [${'"192.0.2.1:1", '.repeat(9)}]\n`,
+    /^c\.toml:5: peer\.0\.endpoints: 9 entries are too many; keep at most 8$/,
+  ],
   ['a small MTU', `${head}mtu = 1000\n`, /:3: node\.mtu: .*; it must be at least 1280$/],
   [
     'a bad address',

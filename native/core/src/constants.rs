@@ -62,6 +62,26 @@ pub mod limits {
     pub const PATHS: usize = 16;
     /// Probes a minute to an address that has not answered yet (design, section 4, Moving).
     pub const CANDIDATE_PROBES: u32 = 3;
+    /// Bytes of one message (PROTOCOL, section 4.15): its datagram, padded and sealed, has 1168, so
+    /// that it passes every path that carries IPv6, relayed or not.
+    pub const MESSAGE_BODY: usize = 1120;
+    /// Messages that wait for one peer's session: a round of gossip; older ones are out of date.
+    pub const MESSAGES_WAITING: usize = 16;
+    /// Messages a second of one peer that are taken, each some microseconds of JavaScript: ten times
+    /// what a neighbour in a lively mesh sends.
+    pub const MESSAGES_PER_SECOND: u32 = 64;
+    /// The same at once, after silence: what two that meet anew have to tell each other.
+    pub const MESSAGE_BURST: u32 = 128;
+    /// Bytes of one signature's domain, and of what is signed: a record fits in a message.
+    pub const SIGNED_DOMAIN: usize = 128;
+    pub const SIGNED_BODY: usize = 16 * 1024;
+    /// Between the handshakes with one node that the outside asks for, each to the next address: half
+    /// the first interval of recovery, and far below what a node under load answers one source.
+    pub const CONNECT_SPACING: Duration = Duration::from_millis(500);
+    /// A session that brought something within this span needs no new handshake.
+    pub const CONNECT_SILENCE: Duration = Duration::from_secs(1);
+    /// Own addresses that are told: two for each of more links than a machine has.
+    pub const NETWORK_ADDRESSES: usize = 16;
     /// Pings of one node under way at once: people type them, programs may loop.
     pub const PINGS: usize = 64;
     /// A ping without an answer for this long is lost: a handshake retried once still answers.

@@ -41,6 +41,10 @@ drop_reasons! {
     QueueFull => "outQueueFull",
     /// Outbound: the bond's queue was too slow; CoDel tells the flow to slow down.
     QueueDelay => "outQueueDelay",
+    /// Outbound: too many messages waited for a session; the oldest went.
+    MessageQueueFull => "outMessageQueueFull",
+    /// Outbound: a message for a peer that has no session and cannot be reached.
+    MessageUnreachable => "outMessageUnreachable",
     /// Inbound: not a datagram of the protocol.
     Malformed => "inMalformed",
     /// Inbound: a handshake message with a wrong mac1.
@@ -69,6 +73,8 @@ drop_reasons! {
     WrongSource => "inWrongSource",
     /// Inbound: cut short because it exceeded the receive buffer.
     Truncated => "inTruncated",
+    /// Inbound: more messages than one peer may send.
+    MessageRate => "inMessageRate",
     /// Inbound: more control frames than control takes.
     ControlQueueFull => "inControlQueueFull",
     /// Inbound: the TUN device refused the packet.

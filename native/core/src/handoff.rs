@@ -177,6 +177,8 @@ pub enum ToReceiver {
     },
     /// The peer was restarted: its paths and sequences begin anew.
     Restarted(PeerIndex),
+    /// Forget the peer: its place may be another's next. Its keys are removed one by one.
+    RemovePeer(PeerIndex),
 }
 
 /// The receiving half of a keypair.

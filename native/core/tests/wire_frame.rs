@@ -62,7 +62,9 @@ fn any_frame() -> impl Strategy<Value = Frame> {
             link,
             reply,
         });
-    prop_oneof![hello, probe, reply, announcement, bind]
+    let message = (0x10..=0x3f_u8, prop::collection::vec(any::<u8>(), 0..=1120))
+        .prop_map(|(kind, body)| Frame::Message { kind, body });
+    prop_oneof![hello, probe, reply, announcement, bind, message]
 }
 
 #[test]
@@ -89,6 +91,29 @@ fn of_an_announcement_with_too_many_addresses_the_first_eight_are_taken() {
 fn an_announcement_shorter_than_it_says_is_refused() {
     let bytes = [8, 0, 5, 0, 1, 0, 0, 0, 1];
     assert_eq!(parse(&bytes), Err(Malformed::Length));
+}
+
+#[test]
+fn a_message_has_its_kind_for_a_type_and_any_body_up_to_the_longest() {
+    for kind in 0x10..=0x3f {
+        for length in [0, 1, 1119, 1120] {
+            let body = vec![kind; length];
+            let bytes = encoded(Frame::Message { kind, body });
+            assert_eq!(bytes.len(), 4 + length);
+            assert_eq!(bytes[0], kind);
+            assert_eq!(bytes[4..], vec![kind; length]);
+        }
+    }
+}
+
+#[test]
+fn a_message_longer_than_the_longest_is_refused() {
+    for length in [1121_u16, 1122, 1420] {
+        let [low, high] = length.to_le_bytes();
+        let mut bytes = vec![0x10, 0, low, high];
+        bytes.resize(4 + usize::from(length), 7);
+        assert_eq!(parse(&bytes), Err(Malformed::Length));
+    }
 }
 
 #[test]
@@ -149,7 +174,7 @@ fn a_longer_body_and_unknown_flags_are_of_a_later_version_and_accepted() {
 
 #[test]
 fn unknown_control_types_are_passed_over_when_their_length_is_right() {
-    for kind in (4..=0x3f).filter(|kind| ![PATH_ANNOUNCE, PATH_BIND].contains(kind)) {
+    for kind in (4..=0x0f).filter(|kind| ![PATH_ANNOUNCE, PATH_BIND].contains(kind)) {
         assert_eq!(parse(&[kind, 0, 1, 0, 9]), Ok(Plaintext::Unknown(kind)));
         assert_eq!(parse(&[kind, 0, 2, 0, 9]), Err(Malformed::Length));
     }

@@ -4,7 +4,7 @@
 //! without rounding; so a packet may be half sent when the rate changes. A finish time is rounded up:
 //! the link is never faster than its rate.
 
-use crate::config::{QueueLimit, nanos};
+use crate::setting::{QueueLimit, nanos};
 use std::collections::VecDeque;
 
 /// Packets waiting or being serialised; the front one is on its way out.

@@ -42,14 +42,16 @@ mod network;
 mod packet;
 mod random;
 mod schedule;
+mod setting;
 mod stats;
 pub mod text;
 mod wire;
 
-pub use config::{Change, Jitter, LinkConfig, Loss, QueueLimit, Reorder};
+pub use config::LinkConfig;
 pub use link::Link;
 pub use network::{Delivery, LinkId, Network};
 pub use packet::{IpPacket, Packet};
 pub use random::derive_seed;
 pub use schedule::Schedule;
+pub use setting::{Change, Jitter, Loss, QueueLimit, Reorder};
 pub use stats::{DropReason, Stats, Verdict};

@@ -5,9 +5,10 @@
 //! late gets the same packets as one that polls at every nanosecond.
 
 use crate::bottleneck::Bottleneck;
-use crate::config::{Change, LinkConfig, nanos};
+use crate::config::LinkConfig;
 use crate::packet::Packet;
 use crate::schedule::Player;
+use crate::setting::{Change, nanos};
 use crate::stats::{DropReason, Stats, Verdict};
 use crate::wire::Wire;
 

@@ -3,10 +3,11 @@
 //! An endpoint is a socket address. A host with several uplinks is several addresses, each pair of
 //! addresses with links of its own; pairs that share a bottleneck share a link.
 
-use crate::config::{Change, LinkConfig};
+use crate::config::LinkConfig;
 use crate::link::Link;
 use crate::packet::{Packet, flip_bit};
 use crate::random::derive_seed;
+use crate::setting::Change;
 use crate::stats::{DropReason, Stats, Verdict};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;

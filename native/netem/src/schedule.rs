@@ -2,7 +2,7 @@
 //!
 //! Times count from zero of the caller's clock. Equal times keep the order in which they were written.
 
-use crate::config::{Change, nanos};
+use crate::setting::{Change, nanos};
 use std::time::Duration;
 
 /// Changes and when they happen.

@@ -14,7 +14,7 @@
 //! | `max_packet` | `1428`, or `off` |
 //! | `overhead` | `38` |
 
-use crate::config::{Change, Jitter, Loss, QueueLimit, Reorder};
+use crate::setting::{Change, Jitter, Loss, QueueLimit, Reorder};
 use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;

@@ -3,9 +3,10 @@
 //! A packet never arrives before the propagation delay is over, and packets arrive in the order of departure
 //! unless unordered jitter or reordering is configured.
 
-use crate::config::{Jitter, LinkConfig, Loss, nanos};
+use crate::config::LinkConfig;
 use crate::packet::Packet;
 use crate::random::Random;
+use crate::setting::{Jitter, Loss, nanos};
 use crate::stats::{DropReason, Stats};
 use std::collections::BTreeMap;
 

@@ -11,6 +11,7 @@ import type { Native } from '../../native.js'
 import { Agent } from '../../node/agent.js'
 import { holdsTooMuch, neededCapabilities, reexecuteWith } from '../../node/privileges.js'
 import type { Lookup } from '../../node/resolver.js'
+import { tellServiceManager } from '../../node/service.js'
 import { writeTimestamp } from '../../node/timestamp.js'
 import { readHandover, writeHandover } from '../handover.js'
 import type { Prepared } from '../handover.js'
@@ -64,8 +65,10 @@ async function run(prepared: Prepared): Promise<ExitCode> {
     server = await serveApi(agent, prepared.config)
     const { interface: name } = prepared.config
     log.info({ interface: name, ...agent.identity }, 'the tunnel is up')
+    await tellServiceManager('READY', log)
     await log.attach()
     const code = await agent.ended
+    await tellServiceManager('STOPPING', log)
     log.info({}, 'the tunnel is down')
     return code
   } finally {

@@ -2,11 +2,10 @@
  * `whalescale demo`: two agents with real TUN devices in two network namespaces of this machine, a
  * ping, one TCP flow each way, a table. Whatever happens, namespaces, processes and files go again.
  */
-import { execFileSync } from 'node:child_process'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { ExitCode, WhalescaleError } from '../../errors.js'
+import { ExitCode } from '../../errors.js'
 import { schemaVersion } from '../../node/views.js'
 import { measured, table } from '../format.js'
 import { print, printJson } from '../target.js'
@@ -18,6 +17,7 @@ import { makeKey, startNode, writeConfig } from './nodes.js'
 import type { RunningNode } from './nodes.js'
 import { progress } from './progress.js'
 import type { Progress } from './progress.js'
+import { requireTools } from './tools.js'
 
 type Options = { readonly seconds: number; readonly json: boolean }
 
@@ -29,23 +29,6 @@ type Result = {
   bToA: Transfer
 }
 
-function requireTools(): void {
-  const packages = { ip: 'iproute2', ping: 'iputils-ping', iperf3: 'iperf3' }
-  const missing = Object.entries(packages).filter(([tool]) => {
-    try {
-      execFileSync('sh', ['-c', `command -v ${tool}`], { stdio: 'ignore' })
-      return false
-    } catch {
-      return true
-    }
-  })
-  if (missing.length === 0) return
-  throw new WhalescaleError(`${missing.map(([tool]) => tool).join(', ')} is missing`, {
-    code: 'ToolMissing',
-    remedy: `run scripts/setup, or apt-get install ${missing.map(([, name]) => name).join(' ')}`,
-  })
-}
-
 /** Two namespaces on one wire, an agent in each, knowing the other. */
 async function startNodes(lab: Lab, directory: string): Promise<[RunningNode, RunningNode]> {
   const [left, right] = [await lab.namespace('a'), await lab.namespace('b')]
@@ -55,14 +38,14 @@ async function startNodes(lab: Lab, directory: string): Promise<[RunningNode, Ru
     name: 'a',
     namespace: left,
     address: '10.88.0.1/24',
-    endpoint: `10.77.0.1:${listenPort}`,
+    endpoints: [`10.77.0.1:${listenPort}`],
     listenPort,
   })
   const b = makeKey(directory, {
     name: 'b',
     namespace: right,
     address: '10.88.0.2/24',
-    endpoint: `10.77.0.2:${listenPort}`,
+    endpoints: [`10.77.0.2:${listenPort}`],
     listenPort,
   })
   await Promise.all([writeConfig(directory, a, [b]), writeConfig(directory, b, [a])])
@@ -115,7 +98,7 @@ function closingTable({ handshakeMs, rttMs, aead, aToB, bToA }: Result): string 
 }
 
 export async function demo({ seconds, json }: Options): Promise<ExitCode> {
-  requireTools()
+  requireTools({ ip: 'iproute2', ping: 'iputils-ping', iperf3: 'iperf3' })
   const lab = await createLab()
   const directory = await mkdtemp(join(tmpdir(), 'whalescale-demo-'))
   const show = progress(json ? undefined : process.stdout)

@@ -21,8 +21,10 @@ export type NodePlan = {
   /** Overlay address with prefix length. */
   readonly address: string
   /** Where the other side reaches it. */
-  readonly endpoint: string
+  readonly endpoints: readonly string[]
   readonly listenPort: number
+  /** What its paths start from; without it, every interface. */
+  readonly interfaces?: readonly string[]
 }
 
 export type NodeFiles = NodePlan & {
@@ -54,22 +56,24 @@ export async function writeConfig(
   peers: readonly NodeFiles[],
 ): Promise<void> {
   const quoted = (text: string): string => JSON.stringify(text)
+  const list = (texts: readonly string[]): string => `[${texts.map(quoted).join(', ')}]`
   const own = [
     '[node]',
     `name = ${quoted(node.name)}`,
     `private_key_file = ${quoted(node.keyFile)}`,
-    `addresses = [${quoted(node.address)}]`,
+    `addresses = ${list([node.address])}`,
     `listen_port = ${node.listenPort}`,
     `state_dir = ${quoted(join(directory, `${node.name}.state`))}`,
     `control_socket = ${quoted(node.controlSocket)}`,
+    ...(node.interfaces === undefined ? [] : ['[paths]', `interfaces = ${list(node.interfaces)}`]),
   ]
   const others = peers.flatMap((peer) => [
     '',
     '[[peer]]',
     `name = ${quoted(peer.name)}`,
     `node_id = ${quoted(peer.identity.nodeId)}`,
-    `endpoints = [${quoted(peer.endpoint)}]`,
-    `allowed_ips = [${quoted(`${peer.address.split('/')[0] ?? ''}/32`)}]`,
+    `endpoints = ${list(peer.endpoints)}`,
+    `allowed_ips = ${list([`${peer.address.split('/')[0] ?? ''}/32`])}`,
   ])
   await writeFile(node.configFile, `${[...own, ...others].join('\n')}\n`, { mode: 0o600 })
 }

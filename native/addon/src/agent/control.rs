@@ -44,6 +44,9 @@ use super::{
 /// Changes of routes alone are gathered for this long.
 const ROUTES_SETTLE: Duration = Duration::from_millis(200);
 
+/// News of one batch at most: bounds what waits for a busy JavaScript to 37 MiB of messages.
+const BATCH: usize = 128;
+
 /// News for JavaScript.
 pub enum AgentEvent {
     /// The core's.
@@ -280,16 +283,19 @@ impl ControlSide {
         }
     }
 
-    /// Carries out a command from outside.
+    /// Takes a command from outside; call [`Self::finish`] after the last of several.
     ///
     /// # Errors
     /// It was refused and changed nothing.
-    pub fn command(&mut self, command: Command) -> Result<(), CommandError> {
-        let outcome = self.control.handle_command(command, now());
+    pub fn take(&mut self, command: Command) -> Result<(), CommandError> {
+        self.control.handle_command(command, now())
+    }
+
+    /// Carries out what commands have led to.
+    pub fn finish(&mut self) {
         self.carry_out();
         self.publish();
         self.bells.control.signal();
-        outcome
     }
 
     fn carry_out(&mut self) {
@@ -334,6 +340,9 @@ impl ControlSide {
             self.warn("mtu", error.to_string());
         }
         self.news.push(AgentEvent::Core(event));
+        if self.news.len() >= BATCH {
+            self.publish();
+        }
     }
 
     fn warn(&mut self, code: &'static str, message: String) {
@@ -388,7 +397,8 @@ impl ControlSide {
         }
         if let Some(locals) = refreshed.locals {
             // Cannot be refused: it names no peer.
-            let _ = self.command(Command::Sockets(locals));
+            let _ = self.take(Command::Sockets(locals));
+            self.finish();
         }
         refreshed.obstacle
     }

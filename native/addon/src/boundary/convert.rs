@@ -1,19 +1,17 @@
-//! Between the values of JavaScript and those of the core.
+//! JavaScript's names of the peers, and what it sees of the running agent.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
-use std::str::FromStr;
 use std::time::Duration;
 
 use napi::Result;
-use whalescale_core::control::{self, CommandError, PeerConfig};
-use whalescale_core::identity::{NodeId, PresharedKey, PublicKey, Secret};
+use whalescale_core::control;
+use whalescale_core::identity::{PublicKey, Secret};
 
 use crate::aead;
-use crate::agent::control::{AgentEvent, ControlSide, SocketStatus};
+use crate::agent::control::{ControlSide, SocketStatus};
 
-use super::types::{Command, Event, Identity, PathStats, PeerStats, Stats, TunStats, UdpStats};
-use super::{error, read_secret};
+use super::error;
+use super::types::{Identity, PathStats, PeerStats, Stats, TunStats, UdpStats};
 
 /// JavaScript's names of the peers.
 #[derive(Default)]
@@ -23,19 +21,24 @@ pub(super) struct Names {
 }
 
 impl Names {
-    fn add(&mut self, name: &str, key: PublicKey) {
+    pub(super) fn add(&mut self, name: &str, key: PublicKey) {
         self.by_key.insert(key, name.to_owned());
         self.by_name.insert(name.to_owned(), key);
     }
 
-    fn key(&self, name: &str) -> Result<PublicKey> {
+    pub(super) fn key(&self, name: &str) -> Result<PublicKey> {
         self.by_name
             .get(name)
             .copied()
             .ok_or_else(|| error("ENOPEER", format_args!("no peer {name}")))
     }
 
-    fn name(&self, key: &PublicKey) -> String {
+    pub(super) fn remove(&mut self, name: &str, key: &PublicKey) {
+        self.by_name.remove(name);
+        self.by_key.remove(key);
+    }
+
+    pub(super) fn name(&self, key: &PublicKey) -> String {
         self.by_key
             .get(key)
             .cloned()
@@ -52,142 +55,8 @@ pub(super) fn identity(secret: &Secret) -> Identity {
     }
 }
 
-fn parse<T: FromStr>(text: &str, what: &str) -> Result<T> {
-    text.parse()
-        .map_err(|_| error("EINVAL", format_args!("{text} is not {what}")))
-}
-
-fn parse_all<T: FromStr>(texts: &[String], what: &str) -> Result<Vec<T>> {
-    texts.iter().map(|text| parse(text, what)).collect()
-}
-
-/// The core's command; `Sockets` and `Link` are the agent's own.
-pub(super) fn command(command: Command, names: &mut Names) -> Result<control::Command> {
-    match command {
-        Command::Peer {
-            id,
-            node_id,
-            wireguard_public_key,
-            preshared_key_fd,
-            endpoints,
-            allowed_ips,
-            persistent_keepalive,
-        } => {
-            let public_key: PublicKey = parse(&wireguard_public_key, "a WireGuard public key")?;
-            let node_id: Option<NodeId> = node_id
-                .as_deref()
-                .map(|text| parse(text, "a node id"))
-                .transpose()?;
-            if node_id.is_some_and(|node_id| node_id.public_key() != public_key) {
-                return Err(error(
-                    "EINVAL",
-                    "nodeId and wireguardPublicKey are not of one key",
-                ));
-            }
-            let secret = preshared_key_fd
-                .map(|fd| read_secret(fd, "the preshared key file"))
-                .transpose()?;
-            let config = PeerConfig {
-                public_key,
-                node_id,
-                preshared_key: secret.map_or_else(PresharedKey::default, |secret| {
-                    PresharedKey::from_bytes(&secret)
-                }),
-                allowed_ips: parse_all(&allowed_ips, "a network prefix")?,
-                endpoints: parse_all(&endpoints, "an address with a port")?,
-                persistent_keepalive: persistent_keepalive
-                    .map(|seconds| Duration::from_secs(seconds.into())),
-            };
-            names.add(&id, public_key);
-            Ok(control::Command::Peer(Box::new(config)))
-        }
-        Command::RemovePeer { id } => {
-            let key = names.key(&id)?;
-            names.by_name.remove(&id);
-            names.by_key.remove(&key);
-            Ok(control::Command::RemovePeer(key))
-        }
-        Command::Ping { id, token } => Ok(control::Command::Ping {
-            peer: names.key(&id)?,
-            token,
-        }),
-        Command::Sockets { .. } | Command::Link { .. } => {
-            Err(error("EBUG", "not a command of the core"))
-        }
-    }
-}
-
-/// Why the core refused a command, for people.
-pub(super) fn refusal(cause: CommandError) -> String {
-    match cause {
-        CommandError::TooManyPeers => "there are too many peers".into(),
-        CommandError::Overlap(overlap) => format!("two peers have the allowed IP {}", overlap.0),
-        CommandError::UnknownPeer => "there is no such peer".into(),
-        CommandError::NotWhalescale => {
-            "the peer is stock WireGuard, which answers no ping; ping its address".into()
-        }
-        CommandError::TooManyPings => "too many pings are under way".into(),
-    }
-}
-
-fn millis(span: Duration) -> f64 {
+pub(super) fn millis(span: Duration) -> f64 {
     span.as_secs_f64() * 1e3
-}
-
-/// JavaScript's event; nothing for one that it does not need.
-pub(super) fn event(event: AgentEvent, names: &Names) -> Option<Event> {
-    Some(match event {
-        AgentEvent::Warning { code, message } => Event::Warning {
-            code: code.into(),
-            message,
-        },
-        AgentEvent::Fatal(message) => Event::Fatal { message },
-        AgentEvent::Core(event) => match event {
-            control::Event::Peer {
-                peer,
-                state,
-                endpoint,
-                handshake,
-            } => Event::Peer {
-                id: names.name(&peer),
-                state: state.name().into(),
-                endpoint: endpoint.map(|endpoint| endpoint.to_string()),
-                handshake_ms: handshake.map(millis),
-            },
-            control::Event::Timestamp(timestamp) => Event::Timestamp {
-                value: timestamp.to_string(),
-            },
-            control::Event::Pong {
-                peer,
-                token,
-                rtt,
-                local,
-                remote,
-            } => Event::Pong {
-                id: names.name(&peer),
-                token,
-                rtt_us: rtt.as_secs_f64() * 1e6,
-                local: local.map(|local: SocketAddr| local.to_string()),
-                remote: remote.to_string(),
-                kind: "direct".into(),
-            },
-            control::Event::PingTimeout { peer, token } => Event::PingTimeout {
-                id: names.name(&peer),
-                token,
-            },
-            control::Event::InnerMtu(inner_mtu) => Event::Mtu { inner_mtu },
-            control::Event::PathTooSmall { peer, inner_mtu } => Event::Warning {
-                code: "pathTooSmall".into(),
-                message: format!(
-                    "the path to {} does not carry packets of {inner_mtu} bytes; set a smaller mtu",
-                    names.name(&peer)
-                ),
-            },
-            control::Event::Restarted { peer } => Event::Restarted {
-                id: names.name(&peer),
-            },
-        },
-    })
 }
 
 pub(super) fn stats(control: &ControlSide, names: &Names, backend: &str, tun_name: &str) -> Stats {
@@ -238,6 +107,7 @@ fn peer_stats(peer: &control::PeerStatus, names: &Names, gso: bool) -> PeerStats
     let endpoint = peer.primary().map(|path| path.remote.to_string());
     PeerStats {
         id: names.name(&peer.public_key),
+        overlay_ipv6: peer.node_id.map(|id| id.overlay_address().to_string()),
         state: peer.state.name().into(),
         endpoint,
         latest_handshake_ms: peer.session_age.map(millis),

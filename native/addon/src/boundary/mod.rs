@@ -3,7 +3,9 @@
 //! Every export catches unwinding, because a panic that reached Node would abort it without undoing
 //! anything. Errors read `CODE: text`.
 
+mod commands;
 mod convert;
+mod events;
 mod types;
 
 use std::os::fd::{BorrowedFd, FromRawFd, OwnedFd};
@@ -177,7 +179,7 @@ fn event_sink(
         let names = names.lock().unwrap_or_else(PoisonError::into_inner);
         let mut batch: Vec<Event> = news
             .into_iter()
-            .filter_map(|event| convert::event(event, &names))
+            .map(|event| events::event(event, &names))
             .collect();
         if lost > 0 {
             batch.push(Event::Dropped { count: lost });
@@ -194,9 +196,12 @@ fn event_sink(
 #[napi]
 pub fn apply(commands: Vec<Command>) -> Result<()> {
     with_agent(|agent| {
-        commands
+        let outcome = commands
             .into_iter()
-            .try_for_each(|command| agent.apply(command))
+            .try_for_each(|command| agent.apply(command));
+        // At the end, so that a thousand peers cost one table of routes and not a thousand.
+        lock(&agent.started.control).finish();
+        outcome
     })
 }
 
@@ -229,13 +234,13 @@ impl Agent {
                     .set_device(&addresses, &routes)
                     .map_err(|cause| error("ELINK", cause));
             }
-            command => convert::command(command, &mut names)?,
+            command => commands::command(command, &mut names)?,
         };
         // Events name peers, so the names must be free before control speaks.
         drop(names);
         lock(&self.started.control)
-            .command(core)
-            .map_err(|cause| error("EREFUSED", convert::refusal(cause)))
+            .take(core)
+            .map_err(|cause| error("EREFUSED", commands::refusal(cause)))
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use napi::bindgen_prelude::Uint8Array;
 use napi_derive::napi;
 
 /// How an agent starts.
@@ -32,7 +33,7 @@ pub struct Identity {
     pub overlay_ipv6: String,
 }
 
-/// Desired state, or a wish. All but `Ping` are idempotent.
+/// Desired state, or a wish. All but `Ping`, `Message` and `Sign` are idempotent.
 #[napi(discriminant = "type")]
 pub enum Command {
     /// UDP sockets on this port (0 is any) of these interfaces: `auto` is every one that is fit,
@@ -62,12 +63,27 @@ pub enum Command {
     RemovePeer { id: String },
     /// Measure the round trip; `Pong` or `PingTimeout` carries the token.
     Ping { id: String, token: u32 },
+    /// Send a message of this kind (16 to 63) in the session with the peer, at most 1120 bytes;
+    /// without a session one is opened, and the message waits for it. Not to a stock peer.
+    Message {
+        id: String,
+        kind: u8,
+        body: Uint8Array,
+    },
+    /// Sign by the node's key under this domain (PROTOCOL, section 1.4); `Signed` carries the token.
+    Sign {
+        token: u32,
+        domain: String,
+        body: Uint8Array,
+    },
+    /// Begin a handshake now, unless there is a session or one is under way.
+    Connect { id: String },
 }
 
 /// News.
 #[napi(discriminant = "type")]
 pub enum Event {
-    /// A peer's state changed.
+    /// A peer's state changed, or its confirmed address did.
     Peer {
         id: String,
         state: String,
@@ -94,6 +110,28 @@ pub enum Event {
         id: String,
         token: u32,
     },
+    /// A message from a peer, and the address that it came from.
+    Message {
+        id: String,
+        kind: u8,
+        body: Uint8Array,
+        remote: String,
+    },
+    /// What `Sign` asked for: 64 bytes.
+    Signed {
+        token: u32,
+        signature: Uint8Array,
+    },
+    /// All addresses with ports at which the node itself can be reached, at start and when they change.
+    Network {
+        sockets: Vec<NetworkAddress>,
+    },
+    /// The address that a peer sees us at, through this interface, when it changes.
+    Observed {
+        id: String,
+        interface: Option<String>,
+        address: String,
+    },
     /// The TUN device's MTU changed.
     Mtu {
         inner_mtu: u16,
@@ -111,6 +149,13 @@ pub enum Event {
     Dropped {
         count: u32,
     },
+}
+
+/// An address of the node, and the interface that has it.
+#[napi(object)]
+pub struct NetworkAddress {
+    pub interface: Option<String>,
+    pub address: String,
 }
 
 #[napi(object)]
@@ -156,6 +201,8 @@ pub struct PathStats {
 #[napi(object)]
 pub struct PeerStats {
     pub id: String,
+    /// Derived from the node id, and allowed without being configured.
+    pub overlay_ipv6: Option<String>,
     pub state: String,
     pub endpoint: Option<String>,
     /// Age of the session.

@@ -1,12 +1,12 @@
 //! Fuzzes what `checks::receiver` checks: the parser must agree with its twin on any bytes.
-#![no_main]
-
 #[allow(dead_code)] // Each target uses its part.
 #[path = "../../tests/parsers/checks/mod.rs"]
 mod checks;
 
-libfuzzer_sys::fuzz_target!(|input: &[u8]| {
-    if let Err(error) = checks::receiver::check(input) {
-        panic!("{error}");
-    }
-});
+fn main() {
+    afl::fuzz!(|input: &[u8]| {
+        if let Err(error) = checks::receiver::check(input) {
+            panic!("{error}");
+        }
+    });
+}

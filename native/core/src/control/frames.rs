@@ -277,10 +277,17 @@ impl Control {
                 };
                 self.send_frame(index, Some(arrival.from), &reply);
                 self.heard_from(index, arrival.from, now);
+                self.ask_for_address(index, now);
             }
-            Frame::PathProbeReply { token, .. } => {
-                self.handle_probe_reply(index, arrival.from, token, now)
+            Frame::PathProbeReply {
+                token, observed, ..
+            } => {
+                let known = self.handle_probe_reply(index, arrival.from, token, now);
+                if let Some(observed) = observed.filter(|_| known) {
+                    self.observed(index, arrival.from, observed);
+                }
             }
+            Frame::Message { kind, body } => self.handle_message(index, arrival.from, kind, body),
             Frame::PathAnnounce {
                 number,
                 addresses,
@@ -342,15 +349,22 @@ impl Control {
         }
     }
 
-    fn handle_probe_reply(&mut self, index: PeerIndex, from: Endpoint, token: u64, now: Instant) {
+    /// Whether it answered a probe of ours.
+    fn handle_probe_reply(
+        &mut self,
+        index: PeerIndex,
+        from: Endpoint,
+        token: u64,
+        now: Instant,
+    ) -> bool {
         if self.path_answered(index, from, token, now) {
-            return;
+            return true;
         }
         let Some(peer) = self.peers.get_mut(&index) else {
-            return;
+            return false;
         };
         let Some(probe) = peer.probes.take(token) else {
-            return;
+            return false;
         };
         let rtt = now - probe.sent;
         match probe.purpose {
@@ -364,6 +378,7 @@ impl Control {
             Purpose::Liveness(endpoint) if endpoint == from => peer.note_rtt(from, rtt),
             Purpose::Mtu(..) | Purpose::Liveness(_) => {}
         }
+        true
     }
 
     fn finish_ping(&mut self, index: PeerIndex, token: u32, from: Endpoint, rtt: Duration) {

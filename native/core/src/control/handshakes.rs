@@ -60,16 +60,16 @@ impl Control {
         }
     }
 
-    /// Sends initiation number `attempts` of a series that began at `started`; false if there is
-    /// nowhere to send it, and nothing changed.
+    /// Sends an initiation of a series that began at `started` to the address in `place` of those to
+    /// try; false if there is none, and nothing changed.
     pub(super) fn attempt(
         &mut self,
         index: PeerIndex,
         started: Instant,
-        attempts: usize,
+        place: usize,
         now: Now,
     ) -> bool {
-        let Some(to) = self.next_endpoint(index, attempts) else {
+        let Some(to) = self.next_endpoint(index, place) else {
             return false;
         };
         let local_index = self.draw_index(index);
@@ -101,7 +101,7 @@ impl Control {
             started,
             sent: now.instant,
             retry_at,
-            attempts,
+            next: place.wrapping_add(1),
         };
         let abandoned = peer.pending.replace(pending);
         peer.initiation_sent = Some(now.instant);
@@ -122,7 +122,7 @@ impl Control {
     }
 
     /// Retries rotate: the current address, other known paths, then the configured ones.
-    fn next_endpoint(&self, index: PeerIndex, attempts: usize) -> Option<Endpoint> {
+    fn next_endpoint(&self, index: PeerIndex, place: usize) -> Option<Endpoint> {
         let peer = self.peers.get(&index)?;
         let known = peer.paths.iter().filter(|path| path.probing.validated);
         let known = known.map(|path| path.endpoint);
@@ -144,7 +144,7 @@ impl Control {
                 candidates.push(endpoint);
             }
         }
-        let place = attempts.checked_rem(candidates.len())?;
+        let place = place.checked_rem(candidates.len())?;
         candidates.get(place).copied()
     }
 
@@ -400,5 +400,6 @@ impl Control {
         }
         self.set_state(index, PeerState::Connected);
         self.send_waiting_pings(index, now);
+        self.send_waiting_messages(index);
     }
 }

@@ -15,6 +15,7 @@ use crate::wire::frame::{Announced, Announcement, Frame};
 
 use super::frames::{Purpose, SHIM};
 use super::paths::{Action, RemoteLink};
+use super::reach::own_addresses;
 use super::{Control, Event, LocalSocket, Output};
 
 /// The path counts as alive for the MTU search if it brought anything within this span.
@@ -29,6 +30,7 @@ impl Control {
             return;
         }
         let before = std::mem::replace(&mut self.sockets, sockets);
+        self.tell_network();
         let announcement = announcement(&self.sockets);
         let news = announcement != self.announcement;
         if news {
@@ -104,6 +106,7 @@ impl Control {
         }
         peer.paths.bind_again(now);
         self.refresh(index, now);
+        self.ask_for_address(index, now);
     }
 
     pub(super) fn send_announcement(&mut self, index: PeerIndex, now: Instant) {
@@ -430,17 +433,11 @@ impl Control {
     }
 }
 
-/// The addresses to announce: in turns over the sockets, so that each link has one before any has two.
+/// The addresses to announce.
 fn announcement(sockets: &[LocalSocket]) -> Announcement {
-    let most = sockets.iter().map(|socket| socket.addresses.len()).max();
-    let turns = (0..most.unwrap_or(0)).flat_map(|turn| {
-        sockets.iter().filter_map(move |socket| {
-            let address = *socket.addresses.get(turn)?;
-            Some(Announced {
-                address: std::net::SocketAddr::new(address, socket.local.port()),
-                link: socket.link,
-            })
-        })
+    let all = own_addresses(sockets).map(|(socket, address)| Announced {
+        address,
+        link: socket.link,
     });
-    turns.take(limits::ENDPOINTS).collect()
+    all.take(limits::ENDPOINTS).collect()
 }

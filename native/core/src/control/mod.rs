@@ -8,19 +8,22 @@
 //! - [`handshakes`](self) (`handshakes.rs`): initiating, responding, cookies;
 //! - `timers.rs`: WireGuard's timers, and when to look again;
 //! - `frames.rs`: HELLO, probes, pings; `repeat.rs`: until they are answered;
+//! - `messages.rs`: messages and signatures for those above; `reach.rs`: where we and peers are reached;
 //! - `paths/`: the paths to one peer, as values; `links.rs`: what is done about them;
 //! - `peer.rs`: what is known of one peer; `status.rs`: what people see of it.
 
 mod frames;
 mod handshakes;
 mod links;
+mod messages;
 mod paths;
 mod peer;
+mod reach;
 mod repeat;
 mod status;
 mod timers;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -88,7 +91,7 @@ impl PeerConfig {
     }
 }
 
-/// Desired state, or a wish, from outside. All but `Ping` are idempotent.
+/// Desired state, or a wish, from outside. All but `Ping`, `Message` and `Sign` are idempotent.
 pub enum Command {
     /// The UDP sockets there are.
     Sockets(Vec<LocalSocket>),
@@ -98,6 +101,21 @@ pub enum Command {
     RemovePeer(PublicKey),
     /// Measure the round trip to a Whalescale peer, and say so with this token.
     Ping { peer: PublicKey, token: u32 },
+    /// Send a message to a Whalescale peer. Without a session one is opened, and the message waits for
+    /// it with at most [`limits::MESSAGES_WAITING`] others.
+    Message {
+        peer: PublicKey,
+        kind: u8,
+        body: Vec<u8>,
+    },
+    /// Sign by the node's key under this domain (PROTOCOL, section 1.4), and say so with this token.
+    Sign {
+        token: u32,
+        domain: String,
+        body: Vec<u8>,
+    },
+    /// Begin a handshake, or go on with one at the next address, unless the peer was heard just now.
+    Connect(PublicKey),
 }
 
 /// One of the node's UDP sockets.
@@ -134,6 +152,15 @@ impl LocalSocket {
     }
 }
 
+/// An address of the node's own, and the interface that has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OwnAddress {
+    /// The interface's name.
+    pub interface: Option<Arc<str>>,
+    /// The address, with the port of the socket there.
+    pub address: SocketAddr,
+}
+
 /// Why a command was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CommandError {
@@ -143,16 +170,20 @@ pub enum CommandError {
     Overlap(Overlap),
     /// No peer has this key.
     UnknownPeer,
-    /// The peer is stock WireGuard, which answers no ping.
+    /// The peer is stock WireGuard, which knows neither pings nor messages.
     NotWhalescale,
     /// [`limits::PINGS`] pings are under way already.
     TooManyPings,
+    /// The kind is none of a message's, or the body exceeds [`limits::MESSAGE_BODY`].
+    NotAMessage,
+    /// The domain exceeds [`limits::SIGNED_DOMAIN`], or the body [`limits::SIGNED_BODY`].
+    TooLongToSign,
 }
 
 /// News for the outside.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Event {
-    /// A peer's state changed.
+    /// A peer's state changed, or the address that it was confirmed to be at.
     Peer {
         peer: PublicKey,
         state: PeerState,
@@ -171,6 +202,23 @@ pub enum Event {
     },
     /// A ping did not come back in [`limits::PING_TIMEOUT`].
     PingTimeout { peer: PublicKey, token: u32 },
+    /// A message came from a peer; it is authentic, and no more is known of it.
+    Message {
+        peer: PublicKey,
+        kind: u8,
+        body: Vec<u8>,
+        remote: SocketAddr,
+    },
+    /// The signature that was asked for with this token.
+    Signed { token: u32, signature: [u8; 64] },
+    /// Where the node itself can be reached, all of it: at most [`limits::NETWORK_ADDRESSES`].
+    Network(Vec<OwnAddress>),
+    /// The peer sees us at this address. It is the peer's word.
+    Observed {
+        peer: PublicKey,
+        interface: Option<Arc<str>>,
+        address: SocketAddr,
+    },
     /// The TUN device should have this MTU.
     InnerMtu(u16),
     /// The fixed inner MTU does not pass the path to this peer.
@@ -199,12 +247,19 @@ pub struct Control {
     settings: Settings,
     peers: BTreeMap<PeerIndex, Peer>,
     by_key: BTreeMap<PublicKey, PeerIndex>,
+    /// Whose each prefix is.
+    routes: BTreeMap<IpPrefix, PeerIndex>,
+    /// Whether the packet machines have another table, and places that it may still name.
+    routes_changed: bool,
+    vacated: BTreeSet<PeerIndex>,
     /// Whose the receiver indices are that we gave out, for handshakes and keypairs.
     indices: BTreeMap<u32, PeerIndex>,
     sockets: Vec<LocalSocket>,
     /// What peers are told of our addresses, and how often that has changed.
     announcement: Announcement,
     announcement_number: u32,
+    /// What the outside was told of our addresses.
+    network: Option<Vec<OwnAddress>>,
     cookies: CookieChecker,
     limiter: RateLimiter,
     load: Load,
@@ -231,16 +286,25 @@ impl Control {
             settings,
             peers: BTreeMap::new(),
             by_key: BTreeMap::new(),
+            routes: BTreeMap::new(),
+            routes_changed: false,
+            vacated: BTreeSet::new(),
             indices: BTreeMap::new(),
             sockets: Vec::new(),
             announcement: Announcement::new(),
             announcement_number: 0,
+            network: None,
             outputs: VecDeque::new(),
         }
     }
 
     /// What to do next; nothing when all is done.
+    ///
+    /// Routes come last, so that many commands in a row cost one table.
     pub fn poll_output(&mut self) -> Option<Output> {
+        if self.outputs.is_empty() && self.routes_changed {
+            self.publish_routes();
+        }
         self.outputs.pop_front()
     }
 
@@ -259,6 +323,13 @@ impl Control {
             Command::Peer(config) => self.put_peer(*config, now)?,
             Command::RemovePeer(key) => self.remove_peer(&key)?,
             Command::Ping { peer, token } => self.ping(&peer, token, now)?,
+            Command::Message { peer, kind, body } => self.message(&peer, kind, body, now)?,
+            Command::Sign {
+                token,
+                domain,
+                body,
+            } => self.sign(token, &domain, &body)?,
+            Command::Connect(key) => self.connect(&key, now)?,
         }
         Ok(())
     }
@@ -323,10 +394,14 @@ impl Control {
             .and_then(|index| self.peers.get_mut(index))
         {
             let index = peer.index;
+            let before = std::mem::take(&mut peer.config.allowed_ips);
+            let after = config.allowed_ips.clone();
             peer.reconfigure(config, self.settings.inner_mtu);
+            self.route(index, &before, &after);
             self.refresh(index, now.instant);
         } else {
             let index = self.free_index().ok_or(CommandError::TooManyPeers)?;
+            self.route(index, &[], &config.allowed_ips);
             let peer = Peer::new(index, config, self.settings.inner_mtu);
             self.outputs.push_back(Output::Sender(ToSender::Peer {
                 peer: index,
@@ -336,7 +411,6 @@ impl Control {
             self.by_key.insert(key, index);
             self.peers.insert(index, peer);
         }
-        self.publish_routes()?;
         self.publish_inner_mtu();
         if let Some(index) = self.by_key.get(&key).copied() {
             self.start_keepalive(index, now);
@@ -357,48 +431,80 @@ impl Control {
         for given in given {
             self.release_index(given);
         }
-        self.peers.remove(&index);
+        self.outputs
+            .push_back(Output::Receiver(ToReceiver::RemovePeer(index)));
+        if let Some(peer) = self.peers.remove(&index) {
+            if !peer.config.allowed_ips.is_empty() {
+                self.vacated.insert(index);
+            }
+            self.route(index, &peer.config.allowed_ips, &[]);
+        }
         self.pings.forget(index);
-        self.publish_routes()?;
         self.publish_inner_mtu();
         Ok(())
     }
 
-    fn free_index(&self) -> Option<PeerIndex> {
-        let places = 0..u16::try_from(limits::PEERS).unwrap_or(u16::MAX);
-        places
-            .map(PeerIndex)
-            .find(|index| !self.peers.contains_key(index))
+    /// A place that neither a peer has nor a table in use may name; the latter is renewed if need be.
+    fn free_index(&mut self) -> Option<PeerIndex> {
+        if self.peers.len() >= limits::PEERS {
+            return None;
+        }
+        let found = self.find_index();
+        if found.is_none() {
+            self.publish_routes();
+            return self.find_index();
+        }
+        found
     }
 
-    /// Refuses a peer whose prefixes another one has, before anything is changed.
+    fn find_index(&self) -> Option<PeerIndex> {
+        let last = self.peers.last_key_value().map(|(index, _)| index);
+        let last = last.max(self.vacated.last());
+        let after = last.map_or(0, |last| last.0.saturating_add(1));
+        let limit = u16::try_from(limits::PEERS).unwrap_or(u16::MAX);
+        // Places before are looked through only when those after run out.
+        let mut places = (after..limit).chain(0..limit).map(PeerIndex);
+        places.find(|index| !self.peers.contains_key(index) && !self.vacated.contains(index))
+    }
+
+    /// Refuses a peer whose prefixes another one has, or that has one twice, before anything changes.
     fn check_routes(&self, new: &PeerConfig) -> Result<(), CommandError> {
-        let others = self
-            .peers
-            .values()
-            .map(|peer| &peer.config)
-            .filter(|config| config.public_key != new.public_key);
-        let prefixes = others
-            .chain([new])
-            .flat_map(|config| config.allowed_ips.iter().map(|prefix| (*prefix, ())));
-        Routes::build(prefixes)
-            .map(|_| ())
-            .map_err(CommandError::Overlap)
+        let own = self.by_key.get(&new.public_key);
+        let mut seen = BTreeSet::new();
+        let overlap = new.allowed_ips.iter().find(|prefix| {
+            let owner = self.routes.get(prefix);
+            !seen.insert(**prefix) || owner.is_some_and(|owner| Some(owner) != own)
+        });
+        overlap.map_or(Ok(()), |prefix| {
+            Err(CommandError::Overlap(Overlap(*prefix)))
+        })
     }
 
-    fn publish_routes(&mut self) -> Result<(), CommandError> {
-        let prefixes = self.peers.values().flat_map(|peer| {
-            peer.config
-                .allowed_ips
-                .iter()
-                .map(|prefix| (*prefix, peer.index))
-        });
-        let routes = Arc::new(Routes::build(prefixes).map_err(CommandError::Overlap)?);
-        self.outputs
-            .push_back(Output::Sender(ToSender::Routes(Arc::clone(&routes))));
-        self.outputs
-            .push_back(Output::Receiver(ToReceiver::Routes(routes)));
-        Ok(())
+    /// Notes that the peer has the prefixes `after` in place of those `before`.
+    fn route(&mut self, index: PeerIndex, before: &[IpPrefix], after: &[IpPrefix]) {
+        if before == after {
+            return;
+        }
+        for prefix in before {
+            self.routes.remove(prefix);
+        }
+        for prefix in after {
+            self.routes.insert(*prefix, index);
+        }
+        self.routes_changed = true;
+    }
+
+    fn publish_routes(&mut self) {
+        self.routes_changed = false;
+        let prefixes = self.routes.iter().map(|(prefix, index)| (*prefix, *index));
+        // No prefix is given twice: they are the keys of a map.
+        if let Ok(routes) = Routes::build(prefixes).map(Arc::new) {
+            self.outputs
+                .push_back(Output::Sender(ToSender::Routes(Arc::clone(&routes))));
+            self.outputs
+                .push_back(Output::Receiver(ToReceiver::Routes(routes)));
+            self.vacated.clear();
+        }
     }
 
     /// The device's MTU is the largest that any peer takes; a peer that takes less answers for itself.
@@ -457,6 +563,7 @@ impl Control {
                 peer: index,
                 endpoint,
             }));
+        self.tell_move(index);
         self.publish_inner_mtu();
     }
 
@@ -464,17 +571,9 @@ impl Control {
         let Some(peer) = self.peers.get_mut(&index) else {
             return;
         };
-        if peer.state == state {
-            return;
+        if std::mem::replace(&mut peer.state, state) != state {
+            self.tell_peer(index);
         }
-        peer.state = state;
-        let event = Event::Peer {
-            peer: peer.config.public_key,
-            state,
-            endpoint: peer.endpoint.map(|endpoint| endpoint.remote),
-            handshake: peer.handshake_took,
-        };
-        self.outputs.push_back(Output::Event(event));
     }
 
     /// Random, and not in use: receiver indices must not be guessable or collide.

@@ -1,5 +1,6 @@
 //! What control knows of one peer.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,6 +20,7 @@ use crate::time::Instant;
 
 use super::PeerConfig;
 use super::frames::{Hello, Probes};
+use super::messages::Waiting;
 use super::paths::Paths;
 use super::repeat::Repeat;
 
@@ -101,7 +103,8 @@ pub(super) struct Pending {
     pub started: Instant,
     pub sent: Instant,
     pub retry_at: Instant,
-    pub attempts: usize,
+    /// The place of the next attempt's address among those to try.
+    pub next: usize,
 }
 
 /// Addresses with a cookie at once: the configured ones, and one more that the peer moved to.
@@ -156,6 +159,10 @@ pub(super) struct Peer {
     pub state: PeerState,
     /// Where handshakes, frames and bare data go.
     pub endpoint: Option<Endpoint>,
+    /// When it was last asked where it sees us.
+    pub asked: Option<Instant>,
+    /// The address that the outside was last told.
+    pub told: Option<SocketAddr>,
     /// What the packet machines were last told of it.
     pub published: Option<(Endpoint, u16)>,
     pub pending: Option<Pending>,
@@ -172,6 +179,8 @@ pub(super) struct Peer {
     pub handshake_took: Option<Duration>,
     pub hello: Hello,
     pub probes: Probes,
+    /// Messages until there is a session.
+    pub waiting: Waiting,
     pub paths: Paths,
     /// Our announcement, until it is answered.
     pub announce: Repeat,
@@ -187,6 +196,8 @@ impl Peer {
             signers: Signers::new(config.public_key),
             state: PeerState::Idle,
             endpoint: None,
+            asked: None,
+            told: None,
             published: None,
             pending: None,
             previous: Previous::default(),
@@ -199,6 +210,7 @@ impl Peer {
             handshake_took: None,
             hello: Hello::default(),
             probes: Probes::default(),
+            waiting: Waiting::default(),
             paths: Paths::new(sizing(inner_mtu, stock)),
             announce: Repeat::default(),
             config,
@@ -208,12 +220,18 @@ impl Peer {
     /// Takes a changed configuration; sessions stay.
     pub(super) fn reconfigure(&mut self, config: PeerConfig, inner_mtu: Option<u16>) {
         if self.config.node_id != config.node_id {
+            self.waiting = Waiting::default();
             self.hello = Hello::default();
             self.probes = Probes::default();
             self.paths = Paths::new(sizing(inner_mtu, config.node_id.is_none()));
         }
         if self.config.endpoints != config.endpoints && self.current.is_none() {
             self.endpoint = None;
+            if let Some(pending) = &mut self.pending {
+                // The first of the new ones has its turn as soon as may be.
+                pending.next = 0;
+                pending.retry_at = pending.retry_at.min(pending.sent + spacing(&config));
+            }
         }
         self.config = config;
     }
@@ -244,6 +262,15 @@ impl Peer {
     /// The largest inner packet that the peer may be sent.
     pub(super) fn inner_mtu(&self) -> u16 {
         self.paths.inner_mtu(self.endpoint)
+    }
+}
+
+/// The least time between two handshakes with a peer. The whitepaper's (section 6.1) holds for stock
+/// peers; nodes may be asked sooner, each address in its turn (decision 0032).
+pub(super) fn spacing(config: &PeerConfig) -> Duration {
+    match config.node_id {
+        Some(_) => limits::CONNECT_SPACING,
+        None => protocol::REKEY_TIMEOUT,
     }
 }
 

@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use crate::handoff::{BondGauge, PathGauge, PathHealth};
-use crate::identity::PublicKey;
+use crate::identity::{NodeId, PublicKey};
 use crate::time::Instant;
 
 use super::paths::Path;
@@ -109,6 +109,8 @@ impl From<&BondGauge> for BondStatus {
 pub struct PeerStatus {
     /// Its X25519 key.
     pub public_key: PublicKey,
+    /// Its node id, whose overlay address it may use without that being configured.
+    pub node_id: Option<NodeId>,
     /// How it stands.
     pub state: PeerState,
     /// Time since the current session began.
@@ -139,6 +141,7 @@ impl Control {
     pub fn status(&self, now: Instant) -> Vec<PeerStatus> {
         let statuses = self.peers.values().map(|peer| PeerStatus {
             public_key: peer.config.public_key,
+            node_id: peer.config.node_id,
             state: peer.state,
             session_age: peer.current.as_ref().map(|keypair| now - keypair.created),
             handshake_took: peer.handshake_took,

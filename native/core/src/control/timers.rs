@@ -103,9 +103,9 @@ impl Control {
         else {
             return;
         };
-        let (started, attempts) = (pending.started, pending.attempts);
+        let (started, place) = (pending.started, pending.next);
         if now.instant - started < protocol::REKEY_ATTEMPT_TIME {
-            if !self.attempt(index, started, attempts + 1, now) {
+            if !self.attempt(index, started, place, now) {
                 self.postpone_retry(index, now.instant);
             }
             return;
@@ -120,6 +120,7 @@ impl Control {
         }
         self.outputs
             .push_back(Output::Sender(ToSender::DropStaged(index)));
+        self.drop_waiting(index);
         if !connected {
             self.set_state(index, PeerState::Unreachable);
         }
@@ -129,7 +130,7 @@ impl Control {
     fn postpone_retry(&mut self, index: PeerIndex, now: Instant) {
         let peer = self.peers.get_mut(&index);
         if let Some(pending) = peer.and_then(|peer| peer.pending.as_mut()) {
-            pending.attempts += 1;
+            pending.next = pending.next.wrapping_add(1);
             pending.retry_at = now + protocol::REKEY_TIMEOUT;
         }
     }

@@ -106,6 +106,13 @@ pub(super) fn is_data(first: u8) -> bool {
     is_ip(first) || is_bonded(first)
 }
 
+/// A frame that is for those above this library.
+pub(super) fn is_message(plaintext: &[u8]) -> bool {
+    plaintext
+        .first()
+        .is_some_and(|first| frame::MESSAGE_TYPES.contains(first))
+}
+
 /// Where the plaintext of an authentic datagram is.
 pub(super) fn payload_of(datagram: &Range<usize>) -> Range<usize> {
     datagram.start + HEADER_LEN..datagram.end - TAG_LEN

@@ -10,6 +10,7 @@
 
 mod accept;
 mod keys;
+mod rate;
 
 use std::collections::BTreeMap;
 use std::io::IoSlice;
@@ -34,8 +35,9 @@ use crate::replay::ReplayWindow;
 use crate::time::Instant;
 use crate::wire::datagram::{self, Datagram};
 
-use accept::{Accepted, Origin, accept, is_data, payload_of};
+use accept::{Accepted, Origin, accept, is_data, is_message, payload_of};
 use keys::{Address, Key, Seen, leading_run};
+use rate::MessageRates;
 
 /// The receive machine. See the module's header.
 pub struct Receiver {
@@ -43,6 +45,7 @@ pub struct Receiver {
     routes: Option<PeerRoutes>,
     keys: BTreeMap<u32, Key>,
     addresses: Vec<Address>,
+    messages: MessageRates,
     packets: Vec<Range<usize>>,
     bonds: BTreeMap<PeerIndex, Inbound>,
     /// What all bonds together may hold back.
@@ -67,6 +70,7 @@ impl Receiver {
             routes: None,
             keys: BTreeMap::new(),
             addresses: Vec::new(),
+            messages: MessageRates::default(),
             packets: Vec::with_capacity(PACKETS),
             bonds: BTreeMap::new(),
             budget: Budget::default(),
@@ -107,6 +111,10 @@ impl Receiver {
             ToReceiver::Restarted(peer) => self.bond(peer).restart(),
             ToReceiver::Endpoint { peer, endpoint } => {
                 self.address(peer).current = Some(endpoint);
+            }
+            ToReceiver::RemovePeer(peer) => {
+                self.bonds.remove(&peer);
+                *self.address(peer) = Address::default();
             }
         }
     }
@@ -239,6 +247,11 @@ impl Receiver {
             }
             Accepted::Feedback(feedback) if self.crossings.len() < REPORTS => {
                 self.crossings.push(Crossing::Feedback { peer, feedback });
+            }
+            Accepted::Frame(plaintext)
+                if is_message(&plaintext) && !self.messages.allow(peer, now) =>
+            {
+                return Err(DropReason::MessageRate);
             }
             Accepted::Frame(plaintext) => {
                 let datagram = datagram.len();

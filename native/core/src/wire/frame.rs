@@ -4,6 +4,7 @@
 //! peer ever sees; `01` to `3f` begin a control frame; `8x` is for bonded data. A control frame is
 //! type (1), flags (1), length of the body (2, little-endian), body. What follows the body is padding;
 //! a body longer than known, an unknown flag and an unknown type are from a later version and ignored.
+//! Of a message, only the type and the length are looked at.
 
 use std::net::SocketAddr;
 
@@ -26,7 +27,7 @@ pub const PATH_BIND: u8 = 0x09;
 /// Types of frames about paths, and of those that the packet path itself measures by (feedback, loss
 /// reports).
 pub const NATIVE_TYPES: std::ops::RangeInclusive<u8> = 0x04..=0x0f;
-/// Types whose body is a protobuf message: announcements, gossip, signalling, membership. Reserved.
+/// Types of [`Frame::Message`]: gossip, membership, signalling. What is inside is not this library's.
 pub const MESSAGE_TYPES: std::ops::RangeInclusive<u8> = 0x10..=0x3f;
 /// First bytes of bonded data: the type in the upper half, its flags in the lower. Reserved.
 pub const BONDED_TYPES: std::ops::RangeInclusive<u8> = 0x80..=0x8f;
@@ -105,6 +106,13 @@ pub enum Frame {
         /// Whether this answers the other side's.
         reply: bool,
     },
+    /// Carries what those above this library tell each other, each kind by a type of its own.
+    Message {
+        /// One of [`MESSAGE_TYPES`].
+        kind: u8,
+        /// At most [`limits::MESSAGE_BODY`] bytes.
+        body: Vec<u8>,
+    },
 }
 
 /// The content of one transport datagram.
@@ -167,6 +175,7 @@ fn parse_control(plaintext: &[u8]) -> Result<Plaintext<'_>, Malformed> {
             link: u32::from_le_bytes(body.take()?),
             reply: flags & FLAG_REPLY != 0,
         },
+        kind if MESSAGE_TYPES.contains(&kind) => parse_message(kind, body.0)?,
         unknown => return Ok(Plaintext::Unknown(unknown)),
     };
     Ok(Plaintext::Frame(frame))
@@ -189,6 +198,14 @@ fn parse_announcement(reply: bool, body: &mut Body<'_>) -> Result<Frame, Malform
     })
 }
 
+fn parse_message(kind: u8, body: &[u8]) -> Result<Frame, Malformed> {
+    if body.len() > limits::MESSAGE_BODY {
+        return Err(Malformed::Length);
+    }
+    let body = body.to_vec();
+    Ok(Frame::Message { kind, body })
+}
+
 /// The part of a body not yet read.
 struct Body<'a>(&'a [u8]);
 
@@ -203,7 +220,8 @@ impl Body<'_> {
 impl Frame {
     /// Appends the frame to `out`, without padding to 16, which is the sealing side's.
     ///
-    /// A path probe smaller than [`PATH_PROBE_MIN`] is encoded with that size.
+    /// A path probe smaller than [`PATH_PROBE_MIN`] is encoded with that size. Of a message's body,
+    /// what exceeds [`limits::MESSAGE_BODY`] is left out.
     pub fn encode(&self, out: &mut Vec<u8>) {
         match *self {
             Self::Hello {
@@ -240,17 +258,7 @@ impl Frame {
                 number,
                 ref addresses,
                 reply,
-            } => {
-                let count = addresses.len().min(limits::ENDPOINTS) as u8;
-                let flags = u8::from(reply) * FLAG_REPLY;
-                put_header(out, PATH_ANNOUNCE, flags, 5 + 22 * u16::from(count));
-                out.extend_from_slice(&number.to_le_bytes());
-                out.push(count);
-                for announced in addresses.iter().take(count.into()) {
-                    out.extend_from_slice(&encode_address(announced.address));
-                    out.extend_from_slice(&announced.link.to_le_bytes());
-                }
-            }
+            } => put_announcement(out, number, addresses, reply),
             Self::PathBind {
                 path,
                 token,
@@ -262,7 +270,24 @@ impl Frame {
                 out.extend_from_slice(&token.to_le_bytes());
                 out.extend_from_slice(&link.to_le_bytes());
             }
+            Self::Message { kind, ref body } => {
+                let body = body.get(..limits::MESSAGE_BODY).unwrap_or(body);
+                put_header(out, kind, 0, body.len() as u16);
+                out.extend_from_slice(body);
+            }
         }
+    }
+}
+
+fn put_announcement(out: &mut Vec<u8>, number: u32, addresses: &[Announced], reply: bool) {
+    let count = addresses.len().min(limits::ENDPOINTS) as u8;
+    let flags = u8::from(reply) * FLAG_REPLY;
+    put_header(out, PATH_ANNOUNCE, flags, 5 + 22 * u16::from(count));
+    out.extend_from_slice(&number.to_le_bytes());
+    out.push(count);
+    for announced in addresses.iter().take(count.into()) {
+        out.extend_from_slice(&encode_address(announced.address));
+        out.extend_from_slice(&announced.link.to_le_bytes());
     }
 }
 

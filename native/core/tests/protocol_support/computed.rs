@@ -36,6 +36,7 @@ pub fn computed() -> Vectors {
     let mut all = Vectors::new();
     let areas = [
         identity(),
+        signatures(),
         handshake(),
         cookies(),
         transport(),
@@ -91,6 +92,19 @@ fn identity() -> Vec<(String, String)> {
     let refused = REFUSED_KEYS.map(|(name, key)| (format!("identity.refused.{name}"), hex(key)));
     vectors.extend(refused);
     vectors
+}
+
+/// What is signed, and the signature: a domain, and the numbers from 0 to 15.
+fn signatures() -> Vec<(String, String)> {
+    let domain = "whalescale record v1";
+    let bytes: [u8; 16] = std::array::from_fn(|place| place as u8);
+    let length = (domain.len() as u64).to_le_bytes();
+    let message = [&length[..], domain.as_bytes(), &bytes].concat();
+    named([
+        ("signature.message", hex(message)),
+        ("signature.initiator", hex(node(1).sign(domain, &bytes))),
+        ("signature.of_nothing", hex(node(1).sign("", &[]))),
+    ])
 }
 
 /// Little-endian y with the sign of x in the last bit: each is refused for another reason.
@@ -242,10 +256,29 @@ fn frames() -> Vec<(String, String)> {
             "frame.path_probe_reply_ipv6",
             encoded(reply(1432, Some("[2001:db8::1]:51820"))),
         ),
+        ("frame.message", encoded(message(0x10, 3))),
+        ("frame.message_of_nothing", encoded(message(0x3f, 0))),
+        ("message.datagrams", message_datagrams()),
         ("frame.types_native", range(frame::NATIVE_TYPES)),
         ("frame.types_message", range(frame::MESSAGE_TYPES)),
         ("frame.types_bonded", range(frame::BONDED_TYPES)),
     ])
+}
+
+/// A message whose body is the numbers from 0 on.
+fn message(kind: u8, length: usize) -> Frame {
+    let body = (0..length).map(|n| n as u8).collect();
+    Frame::Message { kind, body }
+}
+
+/// `body:datagram` lengths, on a path that carries no more than any path does.
+fn message_datagrams() -> String {
+    let (_, _, [forth, _]) = handshake_messages();
+    let lengths = [0, 12, 13, limits::MESSAGE_BODY].map(|length| {
+        let datagram = Session::open(&forth, mtu::INNER_MIN).frame(&message(0x10, length));
+        format!("{length}:{}", datagram.len())
+    });
+    lengths.join(" ")
 }
 
 fn constants() -> Vec<(String, String)> {
@@ -290,6 +323,7 @@ fn constants() -> Vec<(String, String)> {
         ),
         ("constant.replay_window", replay::WINDOW.to_string()),
         ("constant.endpoints", limits::ENDPOINTS.to_string()),
+        ("constant.message_body", limits::MESSAGE_BODY.to_string()),
         ("constant.paths", limits::PATHS.to_string()),
         ("constant.feedback_paths", feedback::PATHS.to_string()),
         ("constant.feedback_gaps", feedback::GAPS.to_string()),

@@ -38,6 +38,10 @@ fn eventful() -> Pair {
     pair.run_for(secs(1));
     let (peer, now) = (pair.b.key(), pair.now());
     pair.a.command(Command::Ping { peer, token: 1 }, now);
+    for (kind, length) in [(0x10, 0), (0x11, 40), (0x3f, 1120)] {
+        let body = vec![kind; length];
+        pair.a.command(Command::Message { peer, kind, body }, now);
+    }
     pair.flush();
     for n in 0..130_u8 {
         pair.a_sends(&vec![n; 3 * usize::from(n)]);

@@ -339,9 +339,11 @@ fn a_single_pair_is_told_and_bound_once_and_then_left_alone() {
     pair.run_for(secs(2));
     let mut sent = frames(&pair.a);
     sent.sort_unstable();
-    // Its own announcement and binding and the answers to the other's; a probe of the size.
+    // Its own announcement and binding and the answers to the other's; a probe of the size, and of
+    // the address that the other end sees.
     let expected = [
-        "announce", "announce", "bind", "bind", "hello", "probe", "probe", "reply", "reply",
+        "announce", "announce", "bind", "bind", "hello", "probe", "probe", "probe", "reply",
+        "reply", "reply",
     ];
     assert_eq!(sent, expected);
     pair.a.forget();

@@ -6,8 +6,10 @@ use std::time::Duration;
 use whalescale_core::bond::bare::{HOLD, LOSS};
 use whalescale_netem::{Change, LinkConfig, Loss};
 
+use crate::inner_tcp::InnerTcp;
 use crate::node::Setup;
 use crate::pair::{Pair, ms, payloads, secs};
+use crate::uplinks::{Uplinks, uplink};
 
 /// 1200 bytes each: 12 Mbit/s.
 const SPACING: Duration = Duration::from_micros(800);
@@ -139,4 +141,56 @@ fn what_exceeds_a_lossy_path_is_dropped_before_it_and_not_repaired() {
     println!("{overflow} overflowed");
     assert!(lost.len() as f64 > 0.3 * f64::from(count));
     assert!(overflow < u64::from(count) / 50);
+}
+
+/// Goodput of a TCP flow in Mbit/s after its first 1.5 s, over links that lose.
+fn goodput(seed: u64, rates: &[(u64, u64)], loss: Loss) -> f64 {
+    let lossy = |(mbit, delay): &(u64, u64)| LinkConfig {
+        loss,
+        ..uplink(*mbit, *delay)
+    };
+    let configs: Vec<LinkConfig> = rates.iter().map(lossy).collect();
+    let mut links = Uplinks::new(seed, &configs);
+    let mut flow = InnerTcp::new(links.pair.now().instant);
+    flow.run(&mut links, secs(8));
+    let goodput = flow.goodput(ms(1500), secs(8));
+    println!(
+        "{rates:?}, {loss:?}, seed {seed}: {goodput:.1} Mbit/s, {} sent again, drops {:?}",
+        flow.retransmits,
+        links.pair.a.drop_report()
+    );
+    goodput
+}
+
+fn median(mut figures: Vec<f64>) -> f64 {
+    figures.sort_by(f64::total_cmp);
+    figures[figures.len() / 2]
+}
+
+#[test]
+fn a_flow_over_one_lossy_path_gets_most_of_it() {
+    for (loss, bar) in [
+        (Loss::Independent(0.001), 41.0),
+        (Loss::Independent(0.01), 41.0),
+        (Loss::Independent(0.03), 35.0),
+        (Loss::bursts(0.01, 5.0), 35.0),
+    ] {
+        let figures = (1..=5)
+            .map(|seed| goodput(seed, &[(50, 10)], loss))
+            .collect();
+        let median = median(figures);
+        println!("{loss:?}: {median:.1} Mbit/s");
+        assert!(median >= bar, "{loss:?}: {median:.1} Mbit/s");
+    }
+}
+
+#[test]
+fn a_flow_over_two_lossy_paths_gets_most_of_both() {
+    let loss = Loss::Independent(0.01);
+    let figures = (1..=5)
+        .map(|seed| goodput(seed, &[(50, 10), (20, 60)], loss))
+        .collect();
+    let median = median(figures);
+    println!("{median:.1} Mbit/s");
+    assert!(median >= 57.0, "{median:.1} Mbit/s");
 }

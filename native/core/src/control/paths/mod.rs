@@ -82,6 +82,8 @@ pub(super) struct Path {
     pub probing: Probing,
     /// When anything of its own last arrived: replies, frames.
     pub heard: Option<Instant>,
+    /// Where the peer sees what we send on it.
+    pub observed: Option<SocketAddr>,
     pub gauge: Arc<PathGauge>,
     binding: Option<Binding>,
     bulk: bool,
@@ -292,8 +294,8 @@ fn draw(entropy: &mut dyn Entropy) -> u64 {
     u64::from_le_bytes(token)
 }
 
-/// Whether an announced address may be one to send to at all.
-fn is_sensible(address: SocketAddr) -> bool {
+/// Whether an address that a peer tells may be one to send to at all.
+pub(super) fn is_sensible(address: SocketAddr) -> bool {
     let ip = address.ip();
     let link_local = match ip {
         IpAddr::V4(ip) => ip.is_broadcast(),

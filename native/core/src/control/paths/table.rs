@@ -50,6 +50,7 @@ impl Paths {
                 pmtu: PathMtu::new(self.sizing),
                 probing: Probing::new(metered, !seen, now),
                 heard: None,
+                observed: None,
                 gauge: Arc::default(),
                 binding: None,
                 bulk: false,

@@ -68,7 +68,11 @@ fn twin(bytes: &[u8]) -> Option<Plaintext<'_>> {
             link: little(bytes, 13, 4) as u32,
             reply: flag,
         },
-        1..=3 | 8 | 9 => return None,
+        0x10..=0x3f if length <= 1120 => Frame::Message {
+            kind: *first,
+            body: bytes[4..4 + length].to_vec(),
+        },
+        1..=3 | 8 | 9 | 0x10..=0x3f => return None,
         unknown => return Some(Plaintext::Unknown(*unknown)),
     };
     Some(Plaintext::Frame(frame))

@@ -1,11 +1,9 @@
-/**
- * Where this project is, however the bench was compiled.
- */
+/** Where this project's sources are, wherever the program that asks was compiled to. */
 import { existsSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
-import { WhalescaleError } from '#src/errors.js'
+import { WhalescaleError } from '../../errors.js'
 
 /** The directory that holds Cargo's and npm's files; found upwards from this module. */
 export function projectRoot(): string {
@@ -13,8 +11,9 @@ export function projectRoot(): string {
   while (!(existsSync(join(directory, 'package.json')) && existsSync(join(directory, 'native')))) {
     const parent = dirname(directory)
     if (parent === directory)
-      throw new WhalescaleError('the bench does not lie inside the project', {
-        code: 'UnexpectedOutput',
+      throw new WhalescaleError('this needs the sources of the project, which are not here', {
+        code: 'SourcesMissing',
+        remedy: 'run it from a clone of the repository',
       })
     directory = parent
   }

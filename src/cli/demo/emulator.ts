@@ -1,16 +1,15 @@
 /**
- * The emulated links between two namespaces: one process of `whalescale-netem`, one TUN device per link and end.
- * Invariants: link i is the device `link<i>` at both ends; the devices are gone when `stop` has returned; equal seeds
- * lose equal packets.
+ * The emulated links between two namespaces, for the demo and the bench: one process of
+ * `whalescale-netem`, one TUN device per link and end. Invariants: link i is the device `link<i>` at
+ * both ends; the devices are gone when `stop` has returned; equal seeds lose equal packets.
  */
 import { createInterface } from 'node:readline'
 import { join } from 'node:path'
 
-import { run } from '#src/cli/demo/command.js'
-import type { Namespace } from '#src/cli/demo/lab.js'
-import { WhalescaleError } from '#src/errors.js'
-import { projectRoot } from '../project.js'
-import { device, linkAddress } from './underlay.js'
+import { WhalescaleError } from '../../errors.js'
+import { run } from './command.js'
+import type { Namespace } from './lab.js'
+import { projectRoot } from './project.js'
 
 export interface Link {
   /** Mbit/s, both directions. */
@@ -30,6 +29,10 @@ export interface Emulator {
   command(line: string): Promise<void>
   stop(): Promise<void>
 }
+
+export const device = (index: number): string => `link${index}`
+export const linkAddress = (end: 'near' | 'far', index: number): string =>
+  `10.210.${index}.${end === 'near' ? 1 : 2}`
 
 const BUILD_TIMEOUT_MS = 10 * 60_000
 const ANSWER_TIMEOUT_MS = 5_000
