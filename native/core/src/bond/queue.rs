@@ -160,3 +160,80 @@ impl Queue {
         self.next_drop = Some(next + interval.div_f64(f64::from(self.count).sqrt()));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NO_DELAY: (Duration, Duration) = (Duration::ZERO, Duration::ZERO);
+
+    fn at(millis: u64) -> Instant {
+        Instant::from_nanos(millis * 1_000_000)
+    }
+
+    fn queue(packets: usize) -> Queue {
+        let mut queue = Queue::default();
+        for number in 0..packets {
+            let packet = Packet {
+                bytes: vec![0; 1000],
+                inner: number,
+                queued: at(0),
+                sequence: None,
+            };
+            assert!(queue.push(packet).is_ok());
+        }
+        queue
+    }
+
+    fn take(queue: &mut Queue, now: Instant, ahead: usize) -> Option<(usize, Option<u64>)> {
+        let packet = queue.pop(now, ahead, NO_DELAY, |_| ())?;
+        Some((packet.inner, packet.sequence))
+    }
+
+    #[test]
+    fn a_packet_taken_ahead_of_its_turn_keeps_its_place_in_the_order() {
+        let mut queue = queue(4);
+        assert_eq!(take(&mut queue, at(1), 2000), Some((2, Some(2))));
+        assert_eq!(take(&mut queue, at(1), 0), Some((0, Some(0))));
+        assert_eq!(take(&mut queue, at(1), 0), Some((1, Some(1))));
+        assert_eq!(take(&mut queue, at(1), 0), Some((3, Some(3))));
+    }
+
+    #[test]
+    fn nothing_is_taken_ahead_of_more_than_waits() {
+        let mut queue = queue(4);
+        assert_eq!(take(&mut queue, at(1), 4000), None);
+        assert_eq!(queue.bytes(), 4000);
+    }
+
+    #[test]
+    fn a_drop_leaves_no_hole_in_the_sequences() {
+        let mut queue = queue(300);
+        let mut dropped = Vec::new();
+        let mut sequences = Vec::new();
+        // A packet each 10 ms, every other one 20 packets ahead: the delay stays far above the target.
+        for step in 0..290 {
+            let ahead = if step % 2 == 0 { 20_000 } else { 0 };
+            let packet = queue.pop(at(100 + 10 * step), ahead, NO_DELAY, |packet| {
+                dropped.push(packet.sequence);
+            });
+            sequences.extend(packet.and_then(|packet| packet.sequence));
+        }
+        assert!(dropped.len() > 3, "{dropped:?}");
+        assert!(dropped.iter().all(Option::is_none), "{dropped:?}");
+        sequences.sort_unstable();
+        let expected: Vec<u64> = (0..sequences.len() as u64).collect();
+        assert_eq!(sequences, expected);
+    }
+
+    #[test]
+    fn the_delay_that_the_paths_need_is_no_reason_to_drop() {
+        let mut queue = queue(300);
+        let spread = Duration::from_secs(5);
+        for step in 0..200 {
+            let now = at(100 + 10 * step);
+            let packet = queue.pop(now, 0, (spread, Duration::ZERO), |_| panic!("dropped"));
+            assert!(packet.is_some());
+        }
+    }
+}

@@ -222,3 +222,85 @@ impl Scheduler for Redundant {
         true
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: i64 = 1_000_000;
+
+    /// A proven path of so many bytes a second that is ready and delivers after so many milliseconds.
+    fn path(place: usize, link: f64, arrival: i64) -> Candidate {
+        Candidate {
+            place,
+            ready: true,
+            open: true,
+            arrival: arrival * MS,
+            rate: link,
+            link,
+            proven: true,
+            rtt: None,
+        }
+    }
+
+    fn edpf(queued: usize, paths: &[Candidate]) -> Option<(usize, usize)> {
+        let choice = Edpf.choose(1500, queued, paths)?;
+        Some((choice.place, choice.ahead))
+    }
+
+    #[test]
+    fn the_earliest_path_gets_the_first_packet() {
+        let paths = [path(0, 1e6, 60), path(1, 5e6, 10)];
+        assert_eq!(edpf(1500, &paths), Some((1, 0)));
+    }
+
+    #[test]
+    fn a_slower_path_leaves_to_the_others_what_they_deliver_before_it_could() {
+        let fast = Candidate {
+            ready: false,
+            ..path(0, 5e6, 10)
+        };
+        let middle = Candidate {
+            ready: false,
+            ..path(1, 2e6, 40)
+        };
+        let paths = [fast, middle, path(2, 1e6, 60)];
+        let ahead = 250_000 + 40_000;
+        assert_eq!(edpf(ahead, &paths), None);
+        assert_eq!(edpf(ahead + 1, &paths), Some((2, ahead)));
+    }
+
+    #[test]
+    fn a_path_that_waits_for_feedback_is_not_waited_for() {
+        let stuck = Candidate {
+            ready: false,
+            open: false,
+            ..path(0, 5e6, 10)
+        };
+        assert_eq!(edpf(1500, &[stuck, path(1, 1e6, 60)]), Some((1, 0)));
+    }
+
+    #[test]
+    fn a_path_that_adds_little_and_late_is_left_out_once_that_is_proven() {
+        let fast = Candidate {
+            ready: false,
+            ..path(0, 20e6, 10)
+        };
+        let slow = path(1, 0.5e6, 60);
+        let unproven = Candidate {
+            proven: false,
+            ..slow
+        };
+        assert_eq!(edpf(4_000_000, &[fast, slow]), None);
+        assert!(edpf(4_000_000, &[fast, unproven]).is_some());
+        let near = path(1, 0.5e6, 15);
+        assert!(edpf(4_000_000, &[fast, near]).is_some());
+    }
+
+    #[test]
+    fn the_queue_is_as_long_as_the_paths_in_use_differ() {
+        let far = path(2, 5e6, 400);
+        let paths = [path(0, 5e6, 10), path(1, 1e6, 60), far];
+        assert_eq!(Edpf.spread(&paths), 50 * MS);
+    }
+}

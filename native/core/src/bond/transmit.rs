@@ -4,6 +4,7 @@
 //! order: what is missing at the other end, the latency class, then bulk. Bucket sequences are given
 //! as packets leave. [`Bond::feedback`] and [`Bond::watch`] learn what arrived and which path is silent.
 
+mod bulk;
 mod datagram;
 mod paths;
 mod repairs;
@@ -24,12 +25,12 @@ use super::bare::Switch;
 use super::classify::Classifier;
 use super::queue::{Packet, Queue};
 use super::ring::RingMemory;
-use super::schedule::{Candidate, Policy, Scheduler};
+use super::schedule::{Policy, Scheduler};
 use super::shim::{SHIM_LEN, Shim};
 
 pub(crate) use datagram::Sealer;
 use datagram::{on_link, recycle, seal, transmit, wire_len};
-use paths::{PATHS, Path};
+use paths::Path;
 
 /// Packets of the latency class that wait: more than these are no longer sparse.
 const EXPRESS: usize = 256;
@@ -174,80 +175,8 @@ impl Bond {
             let backlogged = !self.bulk.is_empty();
             self.send(place, packet, backlogged, sealer, now, drops, &mut emit);
         }
-        let rtt = self
-            .paths
-            .iter()
-            .filter_map(|path| path.model.rtt())
-            .max()
-            .unwrap_or_default();
-        while let Some(len) = self.bulk.first_len() {
-            let bytes = wire_len(len);
-            let candidates = self.candidates(now, bytes);
-            let queued = self.bulk.bytes();
-            let Some(choice) = self.scheduler.choose(bytes, queued, &candidates) else {
-                break;
-            };
-            let spread = self.scheduler.spread(&candidates);
-            let spread = Duration::from_nanos(spread.unsigned_abs());
-            let pool = &mut self.pool;
-            let packet = self.bulk.pop(now, choice.ahead, (spread, rtt), |dropped| {
-                drops.count(DropReason::QueueDelay);
-                recycle(pool, dropped.bytes);
-            });
-            let Some(packet) = packet else { break };
-            let backlogged = self.bulk.bytes() > choice.ahead;
-            self.start_gently(choice.place);
-            self.send(
-                choice.place,
-                packet,
-                backlogged,
-                sealer,
-                now,
-                drops,
-                &mut emit,
-            );
-        }
-    }
-
-    /// A path beside one that is measured need not start at full speed.
-    fn start_gently(&mut self, place: usize) {
-        let mut others = self.paths.iter().enumerate();
-        if others.any(|(other, path)| other != place && path.model.capacity().is_some())
-            && let Some(path) = self.paths.get_mut(place)
-        {
-            path.model.start_gently();
-        }
-    }
-
-    fn candidates(&self, now: Instant, bytes: usize) -> arrayvec::ArrayVec<Candidate, PATHS> {
-        let measured = |path: &Path| path.model.arrival_after(now, bytes);
-        let usable = self.paths.iter().enumerate();
-        let usable = usable.filter(|(_, path)| path.may_carry());
-        // What goes everywhere goes at once: no path's pacing may keep it from the others.
-        let unpaced = self.scheduler.duplicates();
-        // Of what is not measured yet, probing knows the round trip.
-        let reference = usable.clone().find_map(|(_, path)| {
-            let arrival = path
-                .model
-                .base_delay()
-                .filter(|_| measured(path).is_some())?;
-            Some(arrival.saturating_sub(path.half_rtt()))
-        });
-        usable
-            .map(|(place, path)| {
-                let probed = reference.unwrap_or(0).saturating_add(path.half_rtt());
-                Candidate {
-                    place,
-                    ready: unpaced || path.model.can_send(now),
-                    open: unpaced || path.model.has_room(),
-                    arrival: measured(path).unwrap_or(probed),
-                    rate: path.model.rate(),
-                    link: path.model.link(),
-                    proven: path.model.is_proven(now),
-                    rtt: path.model.rtt(),
-                }
-            })
-            .collect()
+        self.probe_suspects(sealer, now, drops, &mut emit);
+        self.send_bulk(sealer, now, drops, &mut emit);
     }
 
     /// The path on which a packet sent now arrives first, its pacing aside; not `but`, if there is another.
@@ -307,7 +236,7 @@ impl Bond {
         path.gauge
             .sent_bytes
             .fetch_add(packet.bytes.len() as u64, Relaxed);
-        let origin = path.id;
+        let (origin, suspect) = (path.id, path.is_suspect());
         if transmit(self.peer, path.endpoint, &packet.bytes, emit).is_err() {
             drops.count(DropReason::SendFailed);
         }
@@ -315,10 +244,11 @@ impl Bond {
         let everywhere = self.scheduler.duplicates();
         let bytes = packet.bytes.len() as f64;
         self.duplicates_left = (self.duplicates_left + bytes * DUPLICATES).min(DUPLICATES_SAVED);
-        if everywhere || (express && self.duplicates_left >= bytes && self.paths.len() > 1) {
-            if !everywhere {
-                self.duplicates_left -= bytes;
-            }
+        let affordable = express && self.duplicates_left >= bytes && self.paths.len() > 1;
+        if affordable && !everywhere {
+            self.duplicates_left -= bytes;
+        }
+        if everywhere || suspect || affordable {
             self.duplicate(origin, &packet, everywhere, now, emit);
         }
         let pool = &mut self.pool;

@@ -10,12 +10,15 @@ use crate::uplinks::{Uplinks, queued, uplink};
 /// Payload of what a full packet takes on the link, over IPv4.
 const PAYLOAD_SHARE: f64 = 1372.0 / 1476.0;
 
-/// Goodput of a flow over 8 s, Mbit/s, without the first milliseconds.
+/// Seconds of each flow.
+const SPAN: u64 = 5;
+
+/// Goodput of a flow, Mbit/s, without the first milliseconds.
 fn goodput(configs: &[LinkConfig], skip: u64) -> f64 {
     let mut links = Uplinks::new(1, configs);
     let mut flow = InnerTcp::new(links.pair.now().instant);
-    flow.run(&mut links, secs(8));
-    let seconds: Vec<String> = (0..8)
+    flow.run(&mut links, secs(SPAN));
+    let seconds: Vec<String> = (0..SPAN)
         .map(|at| format!("{:.1}", flow.goodput(secs(at), secs(at + 1))))
         .collect();
     println!(
@@ -24,7 +27,7 @@ fn goodput(configs: &[LinkConfig], skip: u64) -> f64 {
         flow.retransmits,
         links.pair.a.drop_report()
     );
-    flow.goodput(ms(skip), secs(8))
+    flow.goodput(ms(skip), secs(SPAN))
 }
 
 /// After `skip` milliseconds, the flow has at least 95 % of what the links carry together.

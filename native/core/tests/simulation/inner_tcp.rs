@@ -16,6 +16,8 @@ const STEP: Duration = Duration::from_micros(250);
 /// CUBIC (RFC 9438): the scaling constant and the decrease factor.
 const SCALE: f64 = 0.4;
 const BETA: f64 = 0.7;
+/// What Reno with CUBIC's decrease gains in a round trip (RFC 9438, section 4.3).
+const RENO: f64 = 3.0 * (1.0 - BETA) / (1.0 + BETA);
 /// Without a loss yet, Linux's CUBIC grows by 5 % in a round trip.
 const UNBOUNDED: f64 = 20.0;
 /// HyStart's bounds of the delay that ends a slow start, and the longest pause in a train of ACKs.
@@ -42,6 +44,8 @@ pub struct InnerTcp {
     recovery: Instant,
     last_max: f64,
     epoch: Option<(Instant, f64)>,
+    /// What Reno would have.
+    friendly: f64,
     round: Round,
     heard: Instant,
     /// Bytes that arrived in each 100 ms since the start.
@@ -72,6 +76,7 @@ impl InnerTcp {
             recovery: Instant::from_nanos(0),
             last_max: 0.0,
             epoch: None,
+            friendly: 0.0,
             round: Round {
                 end: 0,
                 began: now,
@@ -101,7 +106,13 @@ impl InnerTcp {
             links.pair.run_for(STEP);
             let bin = first + ((links.pair.nanos - start - 1) / 100_000_000) as usize;
             self.arrived.resize(self.arrived.len().max(bin + 1), 0);
-            let arrived: Vec<u32> = links.pair.b.delivered.iter().filter_map(number).collect();
+            let arrived: Vec<u32> = links
+                .pair
+                .b
+                .delivered
+                .iter()
+                .filter_map(|packet| number(packet))
+                .collect();
             links.pair.b.forget();
             links.pair.b.sent.clear();
             for pair in arrived.chunks(2) {
@@ -172,7 +183,11 @@ impl InnerTcp {
     }
 
     fn cubic(&mut self, now: Instant) {
+        if self.epoch.is_none() {
+            self.friendly = self.window;
+        }
         let (began, from) = *self.epoch.get_or_insert((now, self.window));
+        self.friendly += RENO / self.window;
         let origin = self.last_max.max(from);
         let away = ((origin - from) / SCALE).cbrt();
         let time = (now - began).as_secs_f64() + self.last_rtt.as_secs_f64();
@@ -182,6 +197,9 @@ impl InnerTcp {
         } else {
             100.0 * self.window
         };
+        if self.friendly > self.window {
+            count = count.min(self.window / (self.friendly - self.window));
+        }
         if self.last_max == 0.0 {
             count = count.min(UNBOUNDED);
         }
@@ -238,7 +256,7 @@ impl InnerTcp {
     }
 }
 
-fn number(packet: &Vec<u8>) -> Option<u32> {
+fn number(packet: &[u8]) -> Option<u32> {
     let bytes = payload(packet).first_chunk()?;
     Some(u32::from_be_bytes(*bytes))
 }

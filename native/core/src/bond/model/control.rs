@@ -7,15 +7,10 @@ use std::time::Duration;
 use super::drain::{Drain, Outcome};
 use super::observation::{Observation, Round};
 use super::rate::Sample;
+use super::start::{INITIAL_RATE, STARTUP, Start};
 use super::trial::Trial;
 use crate::time::Instant;
 
-/// Rate that a new path is presumed to carry until a queue shows. What it is given at once is bounded
-/// by its flight, and the ramp by the inner flow's own: to be slower than that would only be a queue
-/// of ours, at which a slow start ends too early (HyStart, RFC 9406).
-const PRESUMED_RATE: f64 = 12_500_000.0;
-/// Rate at the start where a queue contradicts that: 16 packets in 45 ms.
-const INITIAL_RATE: f64 = 500_000.0;
 /// No estimate is below 64 kbit/s, so that the path goes on being measured.
 const RATE_MIN: f64 = 8_000.0;
 /// No estimate is above 10 Gbit/s.
@@ -41,8 +36,7 @@ const SETTLE_MIN: f64 = 0.025;
 /// Queue by which a climb overshoots in its first round; and the bounds of its excess there.
 const OVERSHOOT: f64 = 0.010;
 const EXCESS_MIN: f64 = 0.02;
-/// The excess of a path that nothing is known of: twice what it delivered (BBR's startup).
-const STARTUP: f64 = 1.0;
+/// The most excess in a climb's first round.
 const EXCESS_FIRST: f64 = 0.25;
 /// Queue that ends a startup, beyond the target: a burst on a path just begun shows some, too.
 const STARTUP_SLACK: f64 = 0.004;
@@ -67,17 +61,6 @@ const CEILING_HOLDS: Duration = Duration::from_secs(3);
 const PROOF_HOLDS: Duration = Duration::from_secs(10);
 /// A buffer so short holds no queue: a policer's.
 const POLICED: f64 = 0.002;
-
-/// What a new path's rate rests on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Start {
-    /// Neither queue nor loss was seen: what was delivered is only what was offered.
-    Presumed,
-    /// One of them contradicted that: twice what was delivered (BBR's startup).
-    Doubling,
-    /// A queue was seen.
-    Over,
-}
 
 /// The state of the law.
 #[derive(Debug)]
@@ -136,12 +119,8 @@ impl Control {
     /// What the bottleneck carries: of what passes it, some is lost later. At the start, what it is
     /// presumed to carry.
     pub fn link(&self) -> f64 {
-        let link = self.capacity.unwrap_or(INITIAL_RATE) / (1.0 - self.made_up());
-        match self.start {
-            Start::Presumed => (link * (1.0 + STARTUP)).max(PRESUMED_RATE),
-            Start::Doubling => (link * (1.0 + STARTUP)).max(INITIAL_RATE),
-            Start::Over => link,
-        }
+        let measured = self.capacity.unwrap_or(INITIAL_RATE) / (1.0 - self.made_up());
+        self.start.link(measured)
     }
 
     /// Whether a queue has proven the capacity of late.

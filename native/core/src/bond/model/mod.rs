@@ -14,7 +14,7 @@
 //!   random loss does not slow the path.
 //! - **Climb**: a round without queue means that there may be more: send faster than the capacity by an
 //!   excess that doubles with each such round, up to twice the capacity, until a queue shows. A new path
-//!   starts there (the startup of BBR). Loss that grows with the rate ends a climb too (policers).
+//!   starts there (the startup of BBR), or as fast as the inner flow does where it carries alone. Loss that grows with the rate ends a climb too (policers).
 //! - **Drain**: every few seconds the standing queue is let out to see the delay without it. A queue
 //!   that does not drain, or from which just what is sent comes out, is none: the path has become longer.
 //! - **Suspicion**: a packet is outstanding for longer than a round trip explains (the smoothed one,
@@ -37,6 +37,7 @@ mod rate;
 mod readings;
 mod receipt;
 mod sent;
+mod start;
 mod trial;
 
 use std::time::Duration;

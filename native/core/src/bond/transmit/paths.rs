@@ -31,6 +31,8 @@ pub(super) struct Path {
     pub(super) last_resort: bool,
     /// What was in flight on it is to go out again, as soon as another path can take it.
     pub(super) reinject: bool,
+    /// When a packet last went on it while it was suspected.
+    pub(super) probed_at: Instant,
     pub(super) gauge: Arc<PathGauge>,
 }
 
@@ -46,6 +48,10 @@ impl Path {
             micros => Some(Duration::from_micros(micros.into())),
         };
         self.model.rtt().or_else(probed)
+    }
+
+    pub(super) fn is_suspect(&self) -> bool {
+        self.role == PathRole::Bulk && self.health == PathHealth::Degraded && !self.last_resort
     }
 
     /// Half a round trip without queue, nanoseconds, by probes until something was sent.
@@ -94,6 +100,7 @@ impl Bond {
                 health,
                 last_resort: false,
                 reinject: false,
+                probed_at: Instant::default(),
                 gauge,
             });
         }
