@@ -47,6 +47,10 @@ pub mod limits {
     pub const STAGED_PACKETS: usize = 128;
     /// Bytes of the same: four super-packets.
     pub const STAGED_BYTES: usize = 256 * 1024;
+    /// From so many packets of one flow at once on it counts as bulk, which may lose one.
+    pub const BULK_PACKETS: usize = 4;
+    /// Shorter packets are not bulk, however many.
+    pub const BULK_LEN: usize = 512;
     /// Peers of one node: the table of the packet path stays within a megabyte.
     pub const PEERS: usize = 4096;
     /// Endpoints of one peer (design, section 4: announced addresses are at most eight).

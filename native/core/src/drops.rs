@@ -39,7 +39,7 @@ drop_reasons! {
     SendFailed => "outSendFailed",
     /// Outbound: the bond's queue was full.
     QueueFull => "outQueueFull",
-    /// Outbound: the bond's queue was too slow; CoDel tells the flow to slow down.
+    /// Outbound: the queue was too slow; CoDel tells the flow to slow down.
     QueueDelay => "outQueueDelay",
     /// Outbound: too many messages waited for a session; the oldest went.
     MessageQueueFull => "outMessageQueueFull",
@@ -77,6 +77,8 @@ drop_reasons! {
     MessageRate => "inMessageRate",
     /// Inbound: more control frames than control takes.
     ControlQueueFull => "inControlQueueFull",
+    /// Inbound: too much waited in the socket; CoDel tells the flow to slow down.
+    BacklogDelay => "inQueueDelay",
     /// Inbound: the TUN device refused the packet.
     TunRefused => "inTunRefused",
 }

@@ -4,12 +4,13 @@
 //! entropy are parameters, packets are byte slices, and results come back as values. The same code
 //! therefore runs under virtual time in tests and under real threads in the addon.
 //!
-//! The modules follow a packet: [`routes`] finds the peer, [`sender`] seals, [`receiver`] opens,
-//! [`control`] shakes hands and keeps the timers.
+//! The modules follow a packet: [`lane`] lets it wait, [`routes`] finds the peer, [`sender`] seals,
+//! [`receiver`] opens, [`control`] shakes hands and keeps the timers.
 #![forbid(unsafe_code)]
 
 pub mod activity;
 pub mod aead;
+pub mod backlog;
 pub mod bond;
 pub mod constants;
 pub mod control;
@@ -19,6 +20,7 @@ pub mod handoff;
 pub mod handshake;
 pub mod identity;
 pub mod inner;
+pub mod lane;
 pub mod pmtu;
 pub mod receiver;
 pub mod replay;

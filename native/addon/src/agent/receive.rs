@@ -6,6 +6,7 @@ use std::sync::Arc;
 use arrayvec::ArrayVec;
 use rtrb::{Consumer, Producer};
 use whalescale_core::aead::AeadBackend;
+use whalescale_core::backlog::Backlog;
 use whalescale_core::drops::{DropCounters, DropReason};
 use whalescale_core::handoff::{Crossing, Endpoint, FromReceiver, SocketId};
 use whalescale_core::inner::coalesce::{MAX_PIECES, Offload};
@@ -37,6 +38,7 @@ impl ReceiveThread {
     pub(super) fn run(mut self) -> io::Result<()> {
         aead::warm_up(&*self.backend);
         let mut arena = RecvArena::new();
+        let mut backlog = Backlog::default();
         let mut poller = Poller::new();
         let bell = poller.add(&self.bells.receive, Interest::Read);
         while !self.bells.stopping() {
@@ -54,7 +56,7 @@ impl ReceiveThread {
                     // Control hands a key over before it sends what lets the other end use it, so
                     // the keys of all that has arrived are here now, but were not before the call.
                     changed |= self.take_updates();
-                    self.take_messages(&mut arena, count, id);
+                    self.take_messages(&mut arena, &mut backlog, count, id);
                 }
             }
             self.handle_timeout(&mut arena);
@@ -85,8 +87,15 @@ impl ReceiveThread {
         changed
     }
 
-    fn take_messages(&mut self, arena: &mut RecvArena, count: usize, socket: SocketId) {
-        let now = clock::now();
+    fn take_messages(
+        &mut self,
+        arena: &mut RecvArena,
+        backlog: &mut Backlog,
+        count: usize,
+        socket: SocketId,
+    ) {
+        let taken = clock::now();
+        let (mut now, mut bytes) = (taken, 0);
         for n in 0..count {
             let Some((message, place)) = arena.place(n) else {
                 self.drops.count(DropReason::Truncated);
@@ -96,12 +105,22 @@ impl ReceiveThread {
                 socket,
                 remote: message.source,
             };
+            bytes += message.len;
+            if backlog.drop_due(now) {
+                self.receiver.shed();
+            }
             self.receiver
                 .handle_message(arena.bytes(), place, message.stride, from, now);
+            if self.receiver.is_full() {
+                self.hand_over_reports();
+                self.deliver(arena);
+                now = clock::now();
+            }
         }
         // Before the packets: the local stack may answer at once, and needs the key that they confirm.
         self.hand_over_reports();
         self.deliver(arena);
+        backlog.note(bytes, taken, clock::now());
     }
 
     fn handle_timeout(&mut self, arena: &mut RecvArena) {

@@ -1,7 +1,8 @@
 //! The transmit thread: TUN read, route, seal, UDP send, each packet to completion.
 //!
-//! It drains the TUN device until that is empty or the slab is full, then seals and sends run by
-//! run. It never waits to fill a batch: with nothing more to read, what there is goes out.
+//! It drains the TUN device until that is empty or the slab or the lane is full, seals and sends
+//! single packets, and then one super-packet from the lane. It never waits to fill a batch: with
+//! nothing more to read, what there is goes out.
 
 use std::io::{self, IoSlice};
 use std::sync::Arc;
@@ -10,12 +11,14 @@ use rtrb::{Consumer, Producer};
 use whalescale_core::aead::AeadBackend;
 use whalescale_core::handoff::{Crossing, Endpoint, FromSender};
 use whalescale_core::inner::vnet::{VNET_LEN, VnetHeader};
+use whalescale_core::lane::Lane;
 use whalescale_core::sender::{Handled, SendError, Sender, Transmit};
+use whalescale_core::time::Instant;
 
 use crate::aead;
 use crate::io::clock;
 use crate::io::poll::{Interest, Poller};
-use crate::io::tun::{READ_LEN, Tun};
+use crate::io::tun::Tun;
 use crate::io::udp::{SendOutcome, UdpSocket};
 
 use super::{Bells, SenderUpdate, Sockets, Update, socket};
@@ -44,17 +47,20 @@ pub(super) struct Outlet {
 impl TransmitThread {
     pub(super) fn run(mut self) -> io::Result<()> {
         aead::warm_up(&*self.backend);
-        let mut buffer = vec![0; READ_LEN].into_boxed_slice();
+        let mut lane = Lane::new(self.tun.vnet());
+        let mut woken = false;
         let mut poller = Poller::new();
         poller.add(&*self.tun, Interest::Read);
         let bell = poller.add(&self.bells.transmit, Interest::Read);
         while !self.bells.stopping() {
             self.take_updates();
             self.take_crossings();
-            let drained = self.drain_tun(&mut buffer)?;
+            let emptied = self.drain_tun(&mut lane, woken)?;
             self.flush();
+            self.send_first(&mut lane);
             self.hand_over_reports();
-            if drained {
+            woken = emptied && lane.is_empty();
+            if woken {
                 let now = clock::now();
                 let timeout = self.sender.next_timeout().map(|due| due - now);
                 poller.wait(timeout)?;
@@ -93,31 +99,53 @@ impl TransmitThread {
         }
     }
 
-    /// Reads until the slab is full (false) or the device is empty (true).
-    fn drain_tun(&mut self, buffer: &mut [u8]) -> io::Result<bool> {
+    /// Reads until the device is empty (true), or the slab or the lane is full (false). After a pause
+    /// the first packet does not wait for what may follow (false).
+    fn drain_tun(&mut self, lane: &mut Lane, woken: bool) -> io::Result<bool> {
         let now = clock::now();
-        let header_len = if self.tun.vnet() { VNET_LEN } else { 0 };
         while !self.sender.is_full() {
-            let Some(len) = self.tun.read(buffer)? else {
+            let Some(room) = lane.room() else {
+                return Ok(false);
+            };
+            let Some(len) = self.tun.read(room)? else {
                 return Ok(true);
             };
-            let Some((header, packet)) = buffer
-                .get(..len)
-                .and_then(|read| read.split_at_checked(header_len))
-            else {
-                continue;
-            };
-            let vnet = header
-                .first_chunk()
-                .map_or_else(VnetHeader::default, VnetHeader::parse);
-            let mut answer = [0; 1280];
-            if let Handled::TooLong(len) =
-                self.sender.handle_packet(&vnet, packet, now, &mut answer)
-            {
-                self.answer(answer.get(..len).unwrap_or_default());
+            if let Some(read) = lane.take(len, now) {
+                self.send_packet(read, now);
+                if woken {
+                    return Ok(false);
+                }
             }
         }
         Ok(false)
+    }
+
+    /// Seals and sends the super-packet that has waited longest.
+    fn send_first(&mut self, lane: &mut Lane) {
+        let now = clock::now();
+        let Some((read, shed)) = lane.first(now) else {
+            return;
+        };
+        if shed {
+            self.sender.shed();
+        }
+        self.send_packet(read, now);
+        self.flush();
+        lane.release(now);
+    }
+
+    fn send_packet(&mut self, read: &[u8], now: Instant) {
+        let header_len = if self.tun.vnet() { VNET_LEN } else { 0 };
+        let Some((header, packet)) = read.split_at_checked(header_len) else {
+            return;
+        };
+        let vnet = header
+            .first_chunk()
+            .map_or_else(VnetHeader::default, VnetHeader::parse);
+        let mut answer = [0; 1280];
+        if let Handled::TooLong(len) = self.sender.handle_packet(&vnet, packet, now, &mut answer) {
+            self.answer(answer.get(..len).unwrap_or_default());
+        }
     }
 
     /// Gives the local stack an ICMP message; if the device does not take it, the next packet gets one.

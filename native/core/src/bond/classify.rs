@@ -63,7 +63,7 @@ impl Classifier {
 
 /// A hash of addresses, protocol and ports (FNV-1a). Whoever chooses flows that collide only harms
 /// itself: they come from this machine.
-fn flow_hash(packet: &[u8]) -> u64 {
+pub(crate) fn flow_hash(packet: &[u8]) -> u64 {
     let fields: [&[u8]; 2] = match ip::parse(packet) {
         Ok(header) if header.version == 4 => [
             packet.get(12..20).unwrap_or_default(),

@@ -6,7 +6,7 @@
 
 pub mod arrivals;
 pub mod bare;
-mod classify;
+pub(crate) mod classify;
 pub mod feedback;
 pub mod model;
 mod queue;

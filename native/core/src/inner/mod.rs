@@ -5,6 +5,7 @@
 
 pub mod checksum;
 pub mod coalesce;
+pub mod ecn;
 mod field;
 pub mod ip;
 pub mod segment;

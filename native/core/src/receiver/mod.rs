@@ -30,6 +30,7 @@ use crate::handoff::{
 };
 use crate::handshake::mac::MacVerifier;
 use crate::inner::coalesce::{self, Offload};
+use crate::inner::ecn;
 use crate::inner::vnet::VnetHeader;
 use crate::replay::ReplayWindow;
 use crate::time::Instant;
@@ -55,6 +56,10 @@ pub struct Receiver {
     crossings: Vec<Crossing>,
     reports: Vec<FromReceiver>,
     drops: Arc<DropCounters>,
+    /// Bytes of the packets that wait for [`Self::deliver`].
+    pending: usize,
+    /// Whether the next bulk packet is to be marked or dropped.
+    shed: bool,
 }
 
 /// Reports waiting at once: handshakes and frames of one batch of messages; more is a flood.
@@ -78,6 +83,8 @@ impl Receiver {
             crossings: Vec::new(),
             reports: Vec::with_capacity(REPORTS),
             drops,
+            pending: 0,
+            shed: false,
         }
     }
 
@@ -125,6 +132,12 @@ impl Receiver {
 
     fn address(&mut self, peer: PeerIndex) -> &mut Address {
         address_of(&mut self.addresses, peer)
+    }
+
+    /// Marks or drops the next packet of bulk, because too much is waiting behind it. Bonded packets
+    /// are left alone: the other end keeps their queue.
+    pub fn shed(&mut self) {
+        self.shed = true;
     }
 
     /// What control should hear of, in order of arrival.
@@ -210,6 +223,7 @@ impl Receiver {
             now,
         };
         let mut allowed = None;
+        let before = self.packets.len();
         for (datagram, verdict) in admitted {
             let taken = match verdict {
                 Ok(()) => self.take(arena, &datagram, origin, &mut allowed),
@@ -218,6 +232,25 @@ impl Receiver {
             if let Err(reason) = taken {
                 self.drops.count(reason);
             }
+        }
+        if self.shed && self.packets.len() - before >= limits::BULK_PACKETS {
+            self.mark_or_drop(arena, before);
+        }
+    }
+
+    /// Marks or drops the packet that was taken as the `n`-th, if it is large enough to be bulk.
+    fn mark_or_drop(&mut self, arena: &mut [u8], n: usize) {
+        let Some(packet) = self.packets.get(n).cloned() else {
+            return;
+        };
+        // Acknowledgements come in trains too; a lost one tells their flow nothing.
+        if packet.len() < limits::BULK_LEN {
+            return;
+        }
+        self.shed = false;
+        if !arena.get_mut(packet).is_some_and(ecn::mark) {
+            self.packets.remove(n);
+            self.drops.count(DropReason::BacklogDelay);
         }
     }
 
@@ -237,7 +270,10 @@ impl Receiver {
             ..
         } = origin;
         match accept(arena, datagram, origin, self.routes.as_ref(), allowed)? {
-            Accepted::Packet(range) => self.packets.push(range),
+            Accepted::Packet(range) => {
+                self.pending += range.len();
+                self.packets.push(range);
+            }
             Accepted::Bonded(shim, inner) => {
                 let inner = arena.get(inner).unwrap_or_default();
                 let bond = bond_of(&mut self.bonds, &self.budget, peer);
@@ -321,9 +357,11 @@ impl Receiver {
         self.drops.count(reason);
     }
 
-    /// Whether nothing more should be handled before [`Self::deliver`].
+    /// Whether nothing more should be handled before [`Self::deliver`]: there is no room, or there
+    /// are whole super-packets, which would only get cold.
     pub fn is_full(&self) -> bool {
         self.packets.len() + limits::RECEIVED_DATAGRAMS > PACKETS
+            || self.pending >= limits::FLUSH_BYTES
     }
 
     /// Joins the packets received since the last call and writes each super-packet.
@@ -337,6 +375,7 @@ impl Receiver {
         if !self.packets.is_empty() {
             coalesce::coalesce(arena, &self.packets, offload, &mut write);
             self.packets.clear();
+            self.pending = 0;
         }
         let Released { bytes, packets } = &mut self.released;
         if !packets.is_empty() {

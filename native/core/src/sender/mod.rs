@@ -25,7 +25,7 @@ use crate::drops::{DropCounters, DropReason};
 use crate::handoff::{BondGauge, Endpoint, FromSender, PeerIndex, PeerRoutes, SendKey};
 use crate::inner::segment::{self, Segmenter};
 use crate::inner::vnet::VnetHeader;
-use crate::inner::{ip, too_big};
+use crate::inner::{ecn, ip, too_big};
 use crate::staging::Staging;
 use crate::time::Instant;
 use crate::wire::datagram::write_transport_header;
@@ -118,6 +118,8 @@ pub struct Sender {
     policy: Policy,
     /// What all bonds keep for repairs.
     ring_memory: RingMemory,
+    /// Whether the next bulk packet is to be marked or dropped.
+    shed: bool,
 }
 
 impl Sender {
@@ -133,12 +135,20 @@ impl Sender {
             drops,
             policy,
             ring_memory: RingMemory::default(),
+            shed: false,
         }
     }
 
     /// Whether the slab should be flushed before more is read.
     pub fn is_full(&self) -> bool {
         self.used >= limits::FLUSH_BYTES || self.runs.len() + WORST_RUNS > limits::RUNS
+    }
+
+    /// Marks or drops the next packet of bulk, because too much is waiting behind it: the first of a
+    /// super-packet, so that its followers tell the other end at once. What bonds carry has a queue
+    /// of its own and is left alone.
+    pub fn shed(&mut self) {
+        self.shed = true;
     }
 
     /// What control should hear of, oldest first.
@@ -235,13 +245,23 @@ impl Sender {
         segmenter: &Segmenter,
         packet: &[u8],
     ) -> Result<(), DropReason> {
-        for n in 0..segmenter.count() {
+        let pays = self.shed
+            && segmenter.count() >= limits::BULK_PACKETS
+            && segmenter.segment_len() >= limits::BULK_LEN;
+        self.shed &= !pays;
+        let marked = pays && ecn::is_capable(packet);
+        let dropped = usize::from(pays && !marked);
+        self.drops.add(DropReason::QueueDelay, dropped as u64);
+        for n in dropped..segmenter.count() {
             let len = segmenter.len_of(n);
             let payload = self
                 .append(peer, endpoint, padded(len, inner_mtu), true)
                 .ok_or(DropReason::BadOffload)?;
             let (inner, padding) = payload.split_at_mut(len);
             segmenter.write(packet, n, inner);
+            if marked && n == 0 {
+                ecn::mark(inner);
+            }
             padding.fill(0);
         }
         Ok(())

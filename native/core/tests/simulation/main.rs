@@ -35,6 +35,7 @@ mod rekey;
 mod roaming;
 mod scenario;
 mod session;
+mod shedding;
 mod single_loss;
 mod staging;
 mod stock;
