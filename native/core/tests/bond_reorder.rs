@@ -162,11 +162,11 @@ fn a_path_that_is_gone_is_not_waited_for() {
 }
 
 #[test]
-fn a_gap_under_repair_is_waited_for_twice_the_repair_time() {
+fn a_gap_under_repair_is_waited_for_three_times_the_repair_time() {
     let mut reorder = Reorder::new(Depth::Auto);
     reorder.set_repair_time(ms(30));
     push_all(&mut reorder, [0, 2]);
-    assert_eq!(reorder.next_deadline(), Some(START + ms(60)));
+    assert_eq!(reorder.next_deadline(), Some(START + ms(90)));
 }
 
 #[test]

@@ -34,8 +34,8 @@ const WINDOW: Duration = Duration::from_secs(5);
 const REPORTS: usize = 4;
 /// Packets without which a share says nothing: three losses at [`LOSS_ON`] and a doubtful one.
 const PACKETS: u32 = 400;
-/// Bonded packets after which a path that nothing was known of is judged: three losses at [`LOSS_ON`].
-const TRIAL: u32 = 3_000;
+/// Bonded packets after which a path that nothing was known of is judged: six losses at [`LOSS_ON`].
+const TRIAL: u32 = 6_000;
 /// Bytes at once, and a second, below which traffic is not worth a trial: less than slow start takes.
 const SPARSE: f64 = 12_000.0;
 const SPARSE_RATE: f64 = 120_000.0;
@@ -212,18 +212,18 @@ impl Switch {
         let bulk = self.is_bulk(now, bytes);
         match self.opinion {
             Opinion::Unknown if bulk => self.turn(Opinion::OnTrial),
-            Opinion::OnTrial if self.sent >= TRIAL => self.judge(now, LOSS_ON),
-            Opinion::Lossy { until } if now >= until => self.judge(now, LOSS_OFF),
+            Opinion::OnTrial if self.sent >= TRIAL => self.judge(now),
+            Opinion::Lossy { until } if now >= until => self.judge(now),
             _ => {}
         }
         matches!(self.opinion, Opinion::OnTrial | Opinion::Lossy { .. })
     }
 
-    fn judge(&mut self, now: Instant, threshold: f64) {
+    fn judge(&mut self, now: Instant) {
         let share = f64::from(self.repaired) / f64::from(self.sent.max(1));
         self.turn(match () {
             () if self.sent < PACKETS => Opinion::Unknown,
-            () if share >= threshold => Opinion::Lossy { until: now + HOLD },
+            () if share >= LOSS_OFF => Opinion::Lossy { until: now + HOLD },
             () => Opinion::Clean,
         });
     }

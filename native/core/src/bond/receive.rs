@@ -16,6 +16,9 @@ use super::shim::Shim;
 /// Numbers that a path can have.
 const PATHS: usize = 16;
 
+/// The bucket whose order is restored; in others, which this version does not use, packets go on as they come.
+const BUCKET: u8 = 0;
+
 /// What a repair takes, as long as no round trip is known.
 const REPAIR_TIME: Duration = Duration::from_millis(50);
 /// A feedback waits for its turn at both ends before the repair leaves.
@@ -115,7 +118,7 @@ impl Inbound {
         self.order.push(
             now,
             arrival.bucket_sequence,
-            shim.ordered,
+            shim.ordered && shim.bucket == BUCKET,
             inner,
             same_path.then_some(shim.path),
             deliver,

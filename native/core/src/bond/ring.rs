@@ -18,6 +18,8 @@ use super::shim::SHIM_LEN;
 
 /// Bytes kept for one path: what 1 Gbit/s has in flight in 60 ms, until a silent path of 20 ms is suspected.
 const LIMIT: usize = 8 << 20;
+/// Packets kept for one path, so that reading a report is bounded: 8 MiB of packets of 512 bytes.
+const PACKETS: usize = 1 << 14;
 /// Bytes kept for all paths of all peers (design, section 4).
 const LIMIT_ALL: usize = 32 << 20;
 /// After this long no inner flow waits for the packet any more.
@@ -72,7 +74,7 @@ impl Ring {
     }
 
     fn is_over_limit(&self) -> bool {
-        self.bytes > LIMIT || self.memory.0.load(Relaxed) > LIMIT_ALL
+        self.bytes > LIMIT || self.sent.len() > PACKETS || self.memory.0.load(Relaxed) > LIMIT_ALL
     }
 
     /// Keeps the datagram with this path sequence, which follows the one before. `recycle` gets the
@@ -96,7 +98,7 @@ impl Ring {
             repaired: None,
             repairs: 0,
         });
-        while self.is_over_limit() && self.bytes > 0
+        while self.is_over_limit() && !self.sent.is_empty()
             || self
                 .sent
                 .front()
@@ -121,7 +123,7 @@ impl Ring {
         }
     }
 
-    /// Lets go of what the report says has arrived.
+    /// Lets go of what the report says has arrived, in one pass over ring and gaps.
     pub(crate) fn acknowledge(&mut self, digest: &Digest, mut recycle: impl FnMut(Vec<u8>)) {
         let Some(highest) = digest.highest else {
             return;
@@ -130,8 +132,16 @@ impl Ring {
             .saturating_add(1)
             .saturating_sub(self.first)
             .min(self.sent.len() as u64);
+        let mut gaps = digest.gaps.iter().copied().peekable();
         for place in 0..end {
-            if digest.has_arrived(self.first + place) {
+            let sequence = self.first + place;
+            while gaps
+                .next_if(|(start, count)| start + count <= sequence)
+                .is_some()
+            {}
+            let missing = gaps.peek().is_some_and(|(start, _)| *start <= sequence);
+            let told = sequence >= digest.known_from && !missing;
+            if sequence < digest.delivered_through || told {
                 let sent = self.sent.get_mut(place as usize);
                 let datagram = sent.and_then(|sent| sent.datagram.take());
                 if datagram.as_ref().is_some_and(|bytes| bytes.len() > LARGE) {

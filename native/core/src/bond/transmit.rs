@@ -40,6 +40,8 @@ const DUPLICATES: f64 = 0.03;
 const DUPLICATES_SAVED: f64 = 24_000.0;
 /// The last of several paths stays bonded for this long, so that a flapping one does not flap the mode.
 const LINGER: Duration = Duration::from_secs(10);
+/// What bonding finds to carry at its start waits until the rates of the paths are found.
+const STARTING: Duration = Duration::from_secs(1);
 /// What waits when bonding ends may leave bonded for this long.
 const DRAIN: Duration = Duration::from_secs(1);
 
@@ -52,6 +54,8 @@ pub(crate) struct Bond {
     classifier: Classifier,
     scheduler: Box<dyn Scheduler>,
     repairs: VecDeque<(PathId, u64)>,
+    /// How many more may be asked for.
+    repairs_left: f64,
     /// What was in flight on paths that are gone.
     orphans: VecDeque<Vec<u8>>,
     pool: Vec<Vec<u8>>,
@@ -62,6 +66,7 @@ pub(crate) struct Bond {
     /// Whether the loss of a single path asks for repair.
     pub(crate) lossy: Switch,
     last_feedback: Option<u32>,
+    feedback_at: Option<Instant>,
     gauges_at: Instant,
     wake_at: Option<Instant>,
     gauge: Arc<BondGauge>,
@@ -83,6 +88,7 @@ impl Bond {
             classifier: Classifier::default(),
             scheduler: policy.scheduler(),
             repairs: VecDeque::new(),
+            repairs_left: 0.0,
             orphans: VecDeque::new(),
             pool: Vec::new(),
             duplicates_left: 0.0,
@@ -90,6 +96,7 @@ impl Bond {
             wanted_at: None,
             lossy: Switch::default(),
             last_feedback: None,
+            feedback_at: None,
             gauges_at: Instant::default(),
             wake_at: None,
             gauge,
@@ -106,7 +113,10 @@ impl Bond {
         let several = self.last_several.is_some_and(|at| now - at < LINGER);
         let wanted = several || self.lossy.wants(now, bytes);
         if wanted {
-            self.wanted_at = Some(now);
+            let before = self.wanted_at.replace(now);
+            if before.is_none_or(|at| now - at >= STARTING) {
+                self.bulk.excuse_until(now + STARTING);
+            }
         }
         // What goes bare would overtake what waits.
         let waiting = !self.bulk.is_empty() && self.wanted_at.is_some_and(|at| now - at < DRAIN);
@@ -230,6 +240,7 @@ impl Bond {
         if transmit(self.peer, path.endpoint, &packet.bytes, emit).is_err() {
             drops.count(DropReason::SendFailed);
         }
+        self.earn_repairs();
         let everywhere = self.scheduler.duplicates();
         let bytes = packet.bytes.len() as f64;
         self.duplicates_left = (self.duplicates_left + bytes * DUPLICATES).min(DUPLICATES_SAVED);

@@ -1,6 +1,7 @@
 //! Vectors of bonding: the shim, its sequences, the frames about paths, feedback.
 
 use arrayvec::ArrayVec;
+use whalescale_core::bond::bare::LossReport;
 use whalescale_core::bond::feedback::{Feedback, Gap, PathReport};
 use whalescale_core::bond::shim::{Shim, extend};
 use whalescale_core::wire::frame::{Announced, Frame};
@@ -106,6 +107,7 @@ pub fn feedbacks() -> Vec<(String, String)> {
     named([
         ("frame.feedback", feedback(&paths)),
         ("frame.feedback_of_nothing", feedback(&[])),
+        ("frame.loss", loss()),
     ])
 }
 
@@ -128,5 +130,15 @@ fn feedback(paths: &[PathReport]) -> String {
     };
     let frame = feedback.frame();
     assert_eq!(Feedback::in_frame(&frame), Some(Ok(feedback)));
+    hex(frame)
+}
+
+fn loss() -> String {
+    let report = LossReport {
+        passed: 0x0102_0304,
+        received: 0x0102_0300,
+    };
+    let frame = report.frame();
+    assert_eq!(LossReport::in_frame(&frame), Some(Ok(report)));
     hex(frame)
 }

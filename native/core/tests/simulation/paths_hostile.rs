@@ -9,7 +9,7 @@ use crate::cipher::{counter, receiver_index, seal};
 use crate::pair::{Pair, address, link, ms, secs};
 
 /// What it takes to forge frames of A's: the key, the index, and the next counter.
-struct Forger {
+pub struct Forger {
     key: [u8; 32],
     receiver: u32,
     counter: u64,
@@ -34,13 +34,17 @@ impl Forger {
     fn forge(&mut self, frame: &Frame) -> Vec<u8> {
         let mut plaintext = Vec::new();
         frame.encode(&mut plaintext);
+        self.forge_plaintext(plaintext)
+    }
+
+    pub fn forge_plaintext(&mut self, mut plaintext: Vec<u8>) -> Vec<u8> {
         plaintext.resize(plaintext.len().next_multiple_of(16), 0);
         self.counter += 1;
         seal(&self.key, self.receiver, self.counter, &plaintext)
     }
 }
 
-fn connected(seed: u64) -> (Pair, Forger) {
+pub fn connected(seed: u64) -> (Pair, Forger) {
     let mut pair = Pair::new(seed, link());
     pair.connect();
     pair.run_for(secs(5));

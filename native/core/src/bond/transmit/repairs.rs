@@ -16,6 +16,12 @@ use super::paths::Path;
 
 /// A packet that others overtook is waited for no longer than this before it is sent again.
 const LATENESS: Duration = Duration::from_millis(60);
+/// An honest peer's feedbacks are 2 ms apart; of those that come much closer, one tells enough.
+const SPACING_MIN: Duration = Duration::from_micros(500);
+/// Repairs for each packet sent: a path that loses more is too full, and the inner flows are to know.
+const BUDGET: f64 = 0.2;
+/// The repairs that may be saved up: what a burst of loss or a rate tried too high takes.
+const BUDGET_SAVED: f64 = 1024.0;
 /// After a path died, its load and what was in flight on it wait for the others, which have to be found able
 /// to carry it: nothing is dropped for that.
 const EXCUSED: Duration = Duration::from_secs(2);
@@ -79,6 +85,11 @@ impl Bond {
         }
     }
 
+    /// A packet was sent for the first time, and pays for some repairs.
+    pub(super) fn earn_repairs(&mut self) {
+        self.repairs_left = (self.repairs_left + BUDGET).min(BUDGET_SAVED);
+    }
+
     /// A repair that was lost, too, is missed after a round trip of the slowest path.
     pub(super) fn repair_spacing(&self) -> Duration {
         let rtt = self.paths.iter().filter_map(|path| path.model.rtt()).max();
@@ -91,10 +102,12 @@ impl Bond {
         let newer = self
             .last_feedback
             .is_none_or(|last| feedback.number.wrapping_sub(last).cast_signed() > 0);
-        if !newer {
+        let soon = self.feedback_at.is_some_and(|at| now - at < SPACING_MIN);
+        if !newer || soon {
             return;
         }
         self.last_feedback = Some(feedback.number);
+        self.feedback_at = Some(now);
         let again_after = self.repair_spacing();
         for report in &feedback.paths {
             let Some(path) = self.paths.iter_mut().find(|path| path.id.0 == report.path) else {
@@ -113,8 +126,10 @@ impl Bond {
                 .min(LATENESS);
             for sequence in digest.missing() {
                 if self.repairs.len() < REPAIRS
+                    && self.repairs_left >= 1.0
                     && path.ring.wants_repair(sequence, now, patience, again_after)
                 {
+                    self.repairs_left -= 1.0;
                     self.lossy.repaired();
                     self.repairs.push_back((id, sequence));
                 }
