@@ -2,7 +2,13 @@ import t from 'tap'
 import { identityOf } from '../../bench/gossip/identity.js'
 import { createMesh, nextWakeup, recordReader, step } from '#src/node/mesh.js'
 import type { Effect, Input } from '#src/node/mesh.js'
-import { Kind, encodeObservation, encodeUpdate } from '#src/wire/messages.js'
+import {
+  Kind,
+  decodeMessage,
+  encodeAck,
+  encodeObservation,
+  encodeUpdate,
+} from '#src/wire/messages.js'
 import { encodeRecord, encodeSignedRecord, recordDomain } from '#src/wire/record.js'
 import { isSignedBy } from '#src/wire/signature.js'
 
@@ -31,8 +37,10 @@ function bed({ anchors, ordinary = [] }: Setting, isAnchor = false) {
         give({ type: 'signed', token: effect.token, signature })
       } else if (effect.type === 'send' && effect.kind === Kind.ping) {
         if (mesh.peers.get(effect.to)?.session !== true) continue
-        // A token alone is both a question and an answer.
-        give({ type: 'message', from: effect.to, kind: Kind.ack, body: effect.body })
+        const ping = decodeMessage(effect.kind, effect.body)
+        if (typeof ping === 'string' || ping.type !== 'ping') continue
+        const body = encodeAck({ token: ping.token, unreached: false })
+        give({ type: 'message', from: effect.to, kind: Kind.ack, body })
       }
     }
   }
