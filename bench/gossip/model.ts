@@ -30,9 +30,10 @@ export interface Node {
   wakeAt: number
 }
 
-export interface Try {
+interface Try {
   readonly from: Node
   readonly count: number
+  readonly at: number
 }
 
 export interface Session {
@@ -58,6 +59,8 @@ export const openBytes = { initiator: 148 + 48 + 2 * (48 + 80), responder: 92 + 
 /** WG 6.1: REKEY_TIMEOUT, and the age at which an unused session is gone. */
 export const retryMs = 5_000
 export const idleMs = 180_000
+/** The addon begins no handshake with the same peer sooner because it is asked to. */
+export const connectSpacingMs = 500
 /** Handshakes of the product go on for 90 s. */
 export const mostTries = 18
 export const mostWaiting = 16

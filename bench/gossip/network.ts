@@ -10,6 +10,7 @@ import type { Effect, Input, Mesh } from '#src/node/mesh.js'
 import { Random } from '#src/peers/random.js'
 import { identityOf, sharedReader, type Identity } from './identity.js'
 import {
+  connectSpacingMs,
   datagramBytes,
   idleMs,
   mostTries,
@@ -217,7 +218,9 @@ export class Network {
         const target = this.#byId.get(effect.peer)
         if (target === undefined) return
         const session = this.#session(node, target)
-        if (!session.up) this.#handshake(session, node, 0)
+        const { attempt } = session
+        const isSpaced = attempt?.from !== node || attempt.at + connectSpacingMs <= this.now
+        if (!session.up && isSpaced) this.#handshake(session, node, attempt?.count ?? 0)
         return
       }
       default:
@@ -278,7 +281,7 @@ export class Network {
       if (from.alive) this.#told(from, to, 'lost')
       return
     }
-    const attempt = { from, count: tries + 1 }
+    const attempt = { from, count: tries + 1, at: this.now }
     session.attempt = attempt
     from.sentBytes += openBytes.initiator
     from.sessionBytes += openBytes.initiator

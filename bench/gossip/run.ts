@@ -7,29 +7,36 @@ import { join } from 'node:path'
 
 import { roundMs } from '#src/gossip/spread.js'
 import { projectRoot } from '#src/cli/demo/project.js'
+import { provenance } from '../machine.js'
 import { card, MARGIN, round, text } from '../svg.js'
 import { others, roundsOf } from './epidemic.js'
+import { bytesPerKnownPeer } from './memory.js'
 import { Network } from './network.js'
 
-export interface SizeResult {
+interface SizeResult {
   readonly nodes: number
   readonly reached: number
   readonly rounds: number
   readonly milliseconds: number
   readonly meanBytesPerSecond: number
   readonly greatestBytesPerSecond: number
-  readonly bytesPerKnownPeer: number | null
+}
+
+interface LossResult {
+  readonly nodes: number
+  readonly loss: number
+  readonly virtualSeconds: number
+  readonly suspicions: number
+  readonly falselyGone: number
 }
 
 const sizes = [10, 30, 100, 300, 1_000, 5_000]
 const quickSizes = [10, 30, 100]
-const settleMs = 30_000
+/** Beyond the suspicions of those that were not up yet. */
+const settleMs = 60_000
 const quietMs = 30_000
 
-export function measure(nodes: number, seed: number): SizeResult {
-  const collect = globalThis.gc
-  collect?.()
-  const before = process.memoryUsage()
+function measure(nodes: number, seed: number): SizeResult {
   const net = new Network({ nodes, anchors: 3, seed, loss: 0, delayMs: [5, 50], knows: 'all' })
   net.start(1_000, true)
   net.run(settleMs)
@@ -50,9 +57,6 @@ export function measure(nodes: number, seed: number): SizeResult {
   }
   net.input(source, net.selfOf(source, { version: '2' }))
   net.run(net.now + 60_000, () => reached.size === nodes - 1)
-  collect?.()
-  const after = process.memoryUsage()
-  const used = after.heapUsed + after.external - before.heapUsed - before.external
   return {
     nodes,
     reached: reached.size,
@@ -60,8 +64,23 @@ export function measure(nodes: number, seed: number): SizeResult {
     milliseconds: lastAt - from,
     meanBytesPerSecond: rates.reduce((sum, rate) => sum + rate, 0) / nodes,
     greatestBytesPerSecond: Math.max(...rates),
-    bytesPerKnownPeer: collect === undefined ? null : used / (nodes * (nodes - 1)),
   }
+}
+
+/** How many are held gone though all live. */
+function lossy(nodes: number, virtualSeconds: number, seed: number): LossResult {
+  const loss = 0.1
+  const net = new Network({ nodes, anchors: 3, seed, loss, delayMs: [5, 50], knows: 'all' })
+  let suspicions = 0
+  let falselyGone = 0
+  net.watch = (_, effect) => {
+    if (effect.type !== 'member') return
+    if (effect.suspected) suspicions += 1
+    if (effect.state === 'gone') falselyGone += 1
+  }
+  net.start(1_000)
+  net.run(virtualSeconds * 1_000)
+  return { nodes, loss, virtualSeconds, suspicions, falselyGone }
 }
 
 function table(results: readonly SizeResult[], seed: number): string {
@@ -80,6 +99,19 @@ function table(results: readonly SizeResult[], seed: number): string {
     lines.push(`| ${result.nodes} | ${[own, ...rest].join(' | ')} |`)
   }
   return `${lines.join('\n')}\n`
+}
+
+function remarks(results: readonly SizeResult[], hour: LossResult, bytesPerPeer: number): string {
+  const busiest = results.map(
+    ({ nodes, greatestBytesPerSecond }) => `${Math.round(greatestBytesPerSecond)} of ${nodes}`,
+  )
+  return [
+    `Sent by the busiest quiet node, B/s: ${busiest.join(', ')} nodes.`,
+    `${hour.nodes} nodes, ${hour.loss * 100} % of datagrams lost, ${hour.virtualSeconds} s: ` +
+      `${hour.falselyGone} falsely Gone (${hour.suspicions} suspicions ended by an answer).`,
+    `Memory of a known peer: ${bytesPerPeer} bytes.`,
+    '',
+  ].join('\n')
 }
 
 /** Bars of one figure by size of the network, on a scale from zero. */
@@ -108,6 +140,9 @@ export async function gossipBench(
   progress: (line: string) => void,
 ): Promise<void> {
   const seed = 20_261_121
+  const machine = await provenance()
+  progress('memory, while there is no other')
+  const bytesPerPeer = Math.round(bytesPerKnownPeer(1_000))
   const results: SizeResult[] = []
   const skipped: { nodes: number; reason: string }[] = []
   for (const nodes of quick ? quickSizes : sizes) {
@@ -122,14 +157,17 @@ export async function gossipBench(
     progress(`${nodes} nodes`)
     results.push(measure(nodes, seed))
   }
-  const markdown = table(results, seed)
+  progress('a lossy network')
+  const hour = quick ? lossy(40, 300, seed) : lossy(200, 3_600, seed)
+  const markdown = `${table(results, seed)}\n${remarks(results, hour, bytesPerPeer)}`
   print(markdown)
   for (const { nodes, reason } of skipped) print(`${nodes} nodes left out: ${reason}`)
   const directory = join(projectRoot(), 'bench/results')
   await mkdir(directory, { recursive: true })
+  const result = { machine, seed, roundMs, results, hour, bytesPerPeer, skipped }
   const label = quick ? 'gossip-quick' : 'gossip'
   const files = [
-    [`${label}.json`, `${JSON.stringify({ seed, roundMs, results, skipped }, null, 2)}\n`],
+    [`${label}.json`, `${JSON.stringify(result, null, 2)}\n`],
     [`${label}.md`, markdown],
     [
       `${label}-convergence.svg`,

@@ -38,7 +38,7 @@ function seenEndpoints({ self, peers }: State, now: number): string[] {
 }
 
 /** What our record says, or will: seen addresses first, as only they reach through a NAT. */
-export function ownEndpoints(state: State, now: number): string[] {
+function ownEndpoints(state: State, now: number): string[] {
   const own = state.self.endpoints.map(canonicalEndpoint).filter((text) => text !== undefined)
   const seen = seenEndpoints(state, now).filter((endpoint) => !own.includes(endpoint))
   return [...seen, ...own].slice(0, mostEndpoints)

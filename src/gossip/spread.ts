@@ -9,7 +9,7 @@ import type { Peer, State, Turn } from '../peers/state.js'
 import { Kind, costOf, encodeUpdate, longestBody } from '../wire/messages.js'
 
 export const roundMs = 250
-export const fanOut = 3
+const fanOut = 3
 /** The flag that says why it was sent. */
 const overhead = 2
 /** News to one neighbour in one round. */
@@ -20,7 +20,7 @@ const mostAnswers = 8
 const repeat = 4
 
 /** As an epidemic needs: more than ln(N) + c tellings leave out nobody but with probability e^-c. */
-export function tellings(members: number): number {
+function tellings(members: number): number {
   return repeat * Math.ceil(Math.log10(members + 1))
 }
 

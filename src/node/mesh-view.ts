@@ -8,7 +8,7 @@ import type { Phase } from '../wire/record.js'
 import type { Mesh } from './mesh.js'
 
 /** One peer, for people and programs. */
-export type MemberView = {
+type MemberView = {
   readonly nodeId: string
   readonly state: MemberState
   readonly suspected: boolean

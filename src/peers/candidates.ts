@@ -40,7 +40,9 @@ function candidatesOf(state: State, peer: Peer, now: number): Candidate[] {
   const known = new Map<string, Candidate>()
   for (const [source, endpoints] of bySource) {
     for (const text of endpoints) {
-      const endpoint = canonicalEndpoint(text)
+      const canonical = canonicalEndpoint(text)
+      // Equal strings are kept once: of thousands of peers that is much.
+      const endpoint = canonical === text ? text : canonical
       if (endpoint !== undefined && !known.has(endpoint)) known.set(endpoint, { endpoint, source })
     }
   }

@@ -9,7 +9,7 @@ import type { Phase } from '../wire/record.js'
 export type MemberState = 'unknown' | Phase | 'gone'
 
 /** A message, by its frame type (docs/PROTOCOL.md, section 7). */
-export type Message = {
+type Message = {
   readonly kind: number
   /** At most 1120 bytes. */
   readonly body: Uint8Array

@@ -137,10 +137,10 @@ export function absolve(turn: Turn, peer: Peer): void {
   tell(turn, peer)
 }
 
-/** Our own check got no answer either. */
+/** Our own check got no answer either. Who said that it leaves has done so: only its last word was lost. */
 export function condemn(turn: Turn, peer: Peer): void {
   if (peer.suspicion === null) return
-  enter(turn, peer, 'gone')
+  enter(turn, peer, peer.state === 'leaving' ? 'left' : 'gone')
   seek(turn, peer, turn.state.random.around(1_000))
 }
 

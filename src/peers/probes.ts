@@ -12,29 +12,35 @@ import { absolve, condemn, suspect } from './membership.js'
 import { hasRoute, isAnchor, reject, send, takeToken } from './state.js'
 import type { Peer, Probe, State, Turn } from './state.js'
 import { verdictAt } from './suspicion.js'
+import type { Suspicion } from './suspicion.js'
 
 /** For a direct answer, and again for those through others; times the local health. */
 const timeoutMs = 500
-/** Without a session a handshake comes first, and is repeated once (WG 6.1: after 5 s). */
-const handshakeMs = 5_500
+/** Without a session a handshake comes first, which is asked for anew rather than awaited (WG 6.1: 5 s). */
+const handshakeMs = 500
+/** A check that somebody asked for has the time of that repetition. */
+const checkMs = 5_500
 /** A small network can afford to ask more often: probing costs handshakes, which grow with its size. */
 const quickestMs = 500
 const slowestMs = 1_000
 const periodPerMemberMs = 40
 const mostHelpers = 3
-const worstHealth = 8
+/** Lifeguard has 8: three times as patient is slow enough for a machine that is up, and ends in time. */
+const worstHealth = 2
 /** Rounds of the worst health overlap by this much. */
 const mostRounds = 16
 /** Questions for others: as many as the slowest rounds of a neighbourhood ask at once. */
 const mostRelays = 64
 const mostChecks = 16
 /**
- * Keeps the sessions with anchors, and the NAT's mappings to them: as often as a heartbeat in a large
- * network, where anchors have many to answer, and more often in a small one, to know soon of their end.
+ * Keeps the sessions with anchors, and up to some 200 members the NAT's mappings to them: often in a small
+ * network, to know soon of their end; rarely in a large one, so that an anchor answers some 8 a second.
  */
 const anchorsAtLeastMs = 10_000
-const anchorsAtMostMs = 25_000
-const anchorsPerMemberMs = 100
+const anchorsAtMostMs = 120_000
+const anchorsPerMemberMs = 120
+/** Among anchors, of which there are few. */
+const amongAnchorsMs = 25_000
 /** Of so many: one may fail. */
 const mostAnchorsKept = 2
 
@@ -53,10 +59,11 @@ function adjustHealth(state: State, by: number): void {
   state.health = Math.max(0, Math.min(worstHealth, state.health + by))
 }
 
-export function periodOf({ live }: State): number {
+function periodOf({ live }: State): number {
   return Math.max(quickestMs, Math.min(slowestMs, periodPerMemberMs * (live.size + 1)))
 }
 
+/** Without a session it waits for one, which is then tried at once. */
 function ping(turn: Turn, { token, target }: Probe): void {
   const suspected = target.suspicion?.sequence ?? 0
   send(turn, target, Kind.ping, encodePing({ token, suspected }))
@@ -66,7 +73,8 @@ function begin(turn: Turn, target: Peer, purpose: Probe['purpose']): void {
   const { state, now } = turn
   const token = takeToken(state)
   const direct = hasRoute(target)
-  const at = direct ? now + patience(state) / 2 : now
+  const wait = purpose.type === 'relay' ? timeoutMs : patience(state)
+  const at = direct ? now + wait / 2 : now
   const stage = direct ? 'repeat' : 'indirect'
   const probe: Probe = {
     token,
@@ -106,16 +114,26 @@ function advance(turn: Turn, probe: Probe): void {
     return
   }
   if (probe.stage === 'repeat') {
-    if (probe.target.session) ping(turn, probe)
-    const alone = probe.purpose.type === 'relay' || probe.purpose.type === 'check'
+    ping(turn, probe)
+    const { type } = probe.purpose
+    const alone = type === 'relay' || type === 'check'
     probe.stage = alone ? 'end' : 'indirect'
-    // Whoever asked us still has to hear of it in time.
-    probe.at += probe.purpose.type === 'relay' ? wait / 4 : alone ? handshakeMs : wait / 2
+    // Whoever asked us still has to hear of it in time, however slow we are.
+    probe.at += type === 'relay' ? timeoutMs / 4 : type === 'check' ? checkMs : wait / 2
     return
   }
-  askHelpers(turn, probe)
-  probe.stage = 'end'
-  probe.at += wait + (probe.target.session ? 0 : handshakeMs)
+  if (probe.stage === 'indirect') askHelpers(turn, probe)
+  askAgain(turn, probe)
+  const isLast = probe.target.session || probe.stage === 'again'
+  probe.stage = isLast ? 'end' : 'again'
+  probe.at += isLast && !probe.target.session ? handshakeMs : wait
+}
+
+/** The addon repeats a handshake after seconds only, but at once when it is told to. */
+function askAgain(turn: Turn, probe: Probe): void {
+  const { target } = probe
+  if (target.session) ping(turn, probe)
+  else if (hasRoute(target)) turn.effects.push({ type: 'connect', peer: target.id })
 }
 
 function fail(turn: Turn, probe: Probe): void {
@@ -211,7 +229,7 @@ export function check(turn: Turn, token: number, targetId: string, viaId: string
     purpose: { type: 'check', token, via },
     startedAt: now,
     stage: 'end',
-    at: now + 2 * timeoutMs + handshakeMs,
+    at: now + 2 * timeoutMs + checkMs,
     helpers: [via],
     refusals: 0,
   })
@@ -239,13 +257,18 @@ function askAnchors(turn: Turn): void {
   for (const anchor of [...near, ...far].slice(0, most)) begin(turn, anchor, { type: 'round' })
 }
 
+/** The check that decides begins before the suspicion ends, by the time that it takes itself. */
+function judgeAt(state: State, suspicion: Suspicion): number {
+  return verdictAt(suspicion) - 2 * patience(state)
+}
+
 /** Does what is due. */
 export function advanceProbes(turn: Turn): void {
   const { state, now } = turn
   for (const probe of [...state.probes.values()]) if (probe.at <= now) advance(turn, probe)
   for (const peer of state.suspects) {
     const { suspicion } = peer
-    if (suspicion === null || suspicion.judged || verdictAt(suspicion) > now) continue
+    if (suspicion === null || suspicion.judged || judgeAt(state, suspicion) > now) continue
     suspicion.judged = true
     begin(turn, peer, { type: 'verdict' })
   }
@@ -259,9 +282,10 @@ export function advanceProbes(turn: Turn): void {
 
 /** Asks the anchors that we keep a session with; anchors ask all others, so that one knows if another moves. */
 export function keepAnchors(turn: Turn): void {
-  const { due, random, live } = turn.state
+  const { due, random, live, self } = turn.state
   const wanted = anchorsPerMemberMs * live.size
-  const wait = Math.max(anchorsAtLeastMs, Math.min(anchorsAtMostMs, wanted))
+  const most = self.anchor ? amongAnchorsMs : anchorsAtMostMs
+  const wait = Math.max(anchorsAtLeastMs, Math.min(most, wanted))
   due.anchors = turn.now + random.around(wait)
   askAnchors(turn)
 }
@@ -270,7 +294,7 @@ export function nextProbe(state: State): number {
   let next = state.due.probe
   for (const { at } of state.probes.values()) next = Math.min(next, at)
   for (const { suspicion } of state.suspects) {
-    if (suspicion !== null && !suspicion.judged) next = Math.min(next, verdictAt(suspicion))
+    if (suspicion !== null && !suspicion.judged) next = Math.min(next, judgeAt(state, suspicion))
   }
   return next
 }

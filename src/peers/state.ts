@@ -28,7 +28,7 @@ export type RecordReader = {
 export type HeldRecord = Omit<NodeRecord, 'nodeId'> & { readonly bytes: Uint8Array }
 
 /** What somebody says of a peer's address; advice. */
-export type Hint = { readonly endpoint: string; readonly by: string; readonly at: number }
+type Hint = { readonly endpoint: string; readonly by: string; readonly at: number }
 
 export type Peer = {
   readonly id: string
@@ -63,14 +63,14 @@ export type Probe = {
     | { readonly type: 'check'; readonly token: number; readonly via: Peer | null }
   readonly startedAt: number
   /** What comes next, and when. */
-  stage: 'repeat' | 'indirect' | 'end'
+  stage: 'repeat' | 'indirect' | 'again' | 'end'
   at: number
   /** Asked on our behalf, and how many of them said that they got no answer either. */
   helpers: Peer[]
   refusals: number
 }
 
-export type Self = {
+type Self = {
   readonly nodeId: string
   /** Whether the caller has said what the record shall say. */
   told: boolean
@@ -97,10 +97,10 @@ export type Self = {
 }
 
 /** A peer to be reached: `alone` when only because there is nobody else. */
-export type Retry = { at: number; delay: number; alone: boolean }
+type Retry = { at: number; delay: number; alone: boolean }
 
 /** Our own comparison with a neighbour. */
-export type Exchange = { readonly partner: Peer; readonly at: number }
+type Exchange = { readonly partner: Peer; readonly at: number }
 
 export type State = {
   readonly self: Self

@@ -17,8 +17,16 @@ export type Suspicion = {
   judged: boolean
 }
 
-/** Two confirmations tell a dead member from a bad path; more would only cost time. */
-const confirmations = 2
+/**
+ * Two confirmations tell a dead member from a bad path. Of many members more are unlucky at the same time,
+ * so they take one more for each doubling above 32.
+ */
+const fewestConfirmations = 2
+function confirmationsOf(members: number): number {
+  const wanted = Math.max(fewestConfirmations, Math.floor(Math.log2(members)) - 3)
+  return Math.max(0, Math.min(wanted, members - 2))
+}
+
 /** In a small network; it grows with the logarithm, as a refutation needs longer to arrive. */
 const shortestMs = 2_000
 const longestFactor = 6
@@ -30,7 +38,7 @@ export function suspicionOf(
   now: number,
 ): Suspicion {
   const shortest = shortestMs * Math.max(1, Math.log10(members))
-  const enough = Math.max(0, Math.min(confirmations, members - 2))
+  const enough = confirmationsOf(members)
   const longest = enough === 0 ? shortest : shortest * longestFactor
   return { sequence, since: now, shortest, longest, enough, accusers: [accuser], judged: false }
 }

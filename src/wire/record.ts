@@ -20,7 +20,7 @@ export const recordDomain = 'whalescale record v1'
 /** As many addresses as PATH_ANNOUNCE carries, so a peer has no more of us to probe. */
 export const mostEndpoints = 8
 /** Room for a name, a version and a few labels, and still several records to a datagram. */
-export const mostMetadata = 8
+const mostMetadata = 8
 const longestKey = 32
 const longestValue = 128
 const longestMetadata = 256

@@ -4,7 +4,14 @@ import { identityOf } from '../../bench/gossip/identity.js'
 import type { Effect, Input } from '#src/peers/exchange.js'
 import { createMesh, recordReader, step } from '#src/node/mesh.js'
 import { meshView } from '#src/node/mesh-view.js'
-import { Kind, encodeObservation, encodeSuspicion, encodeUpdate } from '#src/wire/messages.js'
+import {
+  Kind,
+  decodeMessage,
+  encodeAck,
+  encodeObservation,
+  encodeSuspicion,
+  encodeUpdate,
+} from '#src/wire/messages.js'
 import { encodeRecord, encodeSignedRecord, recordDomain } from '#src/wire/record.js'
 import type { NodeRecord } from '#src/wire/record.js'
 import { isSignedBy } from '#src/wire/signature.js'
@@ -140,7 +147,10 @@ t.test(
         if (effect.type !== 'send' || effect.to !== honest.nodeId) continue
         if (effect.kind !== Kind.ping) continue
         asked += 1
-        b.give({ type: 'message', from: honest.nodeId, kind: Kind.ack, body: effect.body })
+        const ping = decodeMessage(effect.kind, effect.body)
+        if (typeof ping === 'string' || ping.type !== 'ping') continue
+        const body = encodeAck({ token: ping.token, unreached: false })
+        b.give({ type: 'message', from: honest.nodeId, kind: Kind.ack, body })
       }
     }
     t.ok(asked > 0)
