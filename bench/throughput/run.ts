@@ -4,6 +4,7 @@
  */
 import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
 
 import { reasonOf } from '../reason.js'
 import { createLab, type Lab } from '#src/cli/demo/lab.js'
@@ -87,6 +88,9 @@ async function install(
   return contestants
 }
 
+/** What an agent still does after its first answer (ours joins the mesh) is its start, not its idleness. */
+const START_MS = 5_000
+
 async function playRound(
   { peer, record }: Contestant,
   pair: Pair,
@@ -104,6 +108,7 @@ async function playRound(
   }
   try {
     await settle('an answered ping', tunnel.agents, () => answersPing(pair.a, INNER.b))
+    await delay(START_MS)
     if (tunnel.describe !== undefined) record.agent ??= await tunnel.describe()
     record.turn(round, await takeTurn({ pair, tunnel, durations: settings }, report))
   } catch (error) {

@@ -188,7 +188,8 @@ export class Membership {
     clearTimeout(this.#timer)
     const at = nextWakeup(this.#mesh)
     if (this.#closed || at === Infinity) return
-    const wait = Math.min(Math.max(at - this.#surroundings.now(), 0), longestDelay)
+    // Timers count whole milliseconds, and one that comes early comes twice.
+    const wait = Math.min(Math.ceil(Math.max(at - this.#surroundings.now(), 0)), longestDelay)
     this.#timer = setTimeout(() => {
       this.#take({ type: 'tick' })
     }, wait)

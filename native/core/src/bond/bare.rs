@@ -32,6 +32,9 @@ pub const HOLD: Duration = Duration::from_secs(10);
 const WINDOW: Duration = Duration::from_secs(5);
 /// Reports of new loss until it is taken for the path's: a queue that overflowed once makes two or three.
 const REPORTS: usize = 4;
+/// Round trip from which on a single path is worth repairing: below, the inner flow's own recovery is
+/// as quick as ours, which waits for feedback, and such a path may carry gigabits.
+pub const FAR: Duration = Duration::from_millis(5);
 /// Packets without which a share says nothing: three losses at [`LOSS_ON`] and a doubtful one.
 const PACKETS: u32 = 400;
 /// Bonded packets after which a path that nothing was known of is judged: six losses at [`LOSS_ON`].

@@ -21,7 +21,7 @@ use crate::handoff::{BondGauge, PathId, PeerIndex};
 use crate::sender::{SendError, Transmit, padded};
 use crate::time::Instant;
 
-use super::bare::Switch;
+use super::bare::{FAR, Switch};
 use super::classify::Classifier;
 use super::queue::{Packet, Queue};
 use super::ring::RingMemory;
@@ -106,12 +106,14 @@ impl Bond {
 
     /// Whether packets of so many bytes to this peer are to be bonded.
     pub(crate) fn is_active(&mut self, now: Instant, bytes: usize) -> bool {
-        let usable = self.paths.iter().filter(|path| path.may_carry()).count();
+        let carrying = || self.paths.iter().filter(|path| path.may_carry());
+        let usable = carrying().count();
+        let far = carrying().any(|path| path.base_rtt() >= FAR);
         if usable >= 2 {
             self.last_several = Some(now);
         }
         let several = self.last_several.is_some_and(|at| now - at < LINGER);
-        let wanted = several || self.lossy.wants(now, bytes);
+        let wanted = several || far && self.lossy.wants(now, bytes);
         if wanted {
             let before = self.wanted_at.replace(now);
             if before.is_none_or(|at| now - at >= STARTING) {

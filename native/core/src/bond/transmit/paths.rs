@@ -57,11 +57,15 @@ impl Path {
         self.role == PathRole::Bulk && self.health == PathHealth::Degraded && !self.last_resort
     }
 
-    /// Half a round trip without queue, nanoseconds, by probes until something was sent.
-    pub(super) fn half_rtt(&self) -> i64 {
+    /// The round trip without queue; by probes until something was sent, and zero before those.
+    pub(super) fn base_rtt(&self) -> Duration {
         let probed = || Duration::from_micros(self.gauge.rtt_us.load(Relaxed).into());
-        let rtt = self.model.min_rtt().unwrap_or_else(probed);
-        i64::try_from(rtt.as_nanos() / 2).unwrap_or(i64::MAX)
+        self.model.min_rtt().unwrap_or_else(probed)
+    }
+
+    /// Half of [`Self::base_rtt`], nanoseconds.
+    pub(super) fn half_rtt(&self) -> i64 {
+        i64::try_from(self.base_rtt().as_nanos() / 2).unwrap_or(i64::MAX)
     }
 }
 
