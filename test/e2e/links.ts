@@ -25,7 +25,7 @@ export const second: Link = { device: 'wan2', subnet: '198.51.100' }
 export const localOf = ({ subnet }: Link): string => `${subnet}.1`
 export const remoteOf = ({ subnet }: Link): string => `${subnet}.2`
 
-export async function makeEnds(bed: Bed, links: readonly Link[]): Promise<Ends> {
+async function makeEnds(bed: Bed, links: readonly Link[]): Promise<Ends> {
   const ends = { a: await bed.namespace('a'), b: await bed.namespace('b') }
   for (const link of links) await join(ends, link)
   return ends
