@@ -90,6 +90,10 @@ void t.test('a changed address is taken up by itself', options, async (t) => {
     const told = await until(`the kernel told of ${ip}`, () => toldOf(monitor.output().stdout, ip))
     return taken.time - told
   }
+  await until('the monitor listens', async () => {
+    await ends.a.exec('ip', ['address', 'replace', '192.0.2.10/24', ...device])
+    return monitor.output().stdout !== ''
+  })
   const delays: number[] = []
   for (const host of [11, 12, 13, 14, 15]) delays.push(await delayOf(`192.0.2.${host}`))
   t.comment(`after ${delays.map((delay) => delay.toFixed(1)).join(', ')} ms`)
