@@ -339,10 +339,10 @@ impl Control {
         };
         if peer.speaks_frames() && peer.hello.is_answered() {
             peer.paths.number(self.settings.entropy.as_mut(), now);
-            peer.paths.assign_roles();
             if peer.endpoint.is_some() {
                 peer.endpoint = peer.paths.better_than(peer.endpoint).or(peer.endpoint);
             }
+            peer.paths.assign_roles(peer.endpoint);
             let (removed, changed) = peer.paths.take_changes();
             let removed = removed
                 .into_iter()

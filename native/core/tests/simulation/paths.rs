@@ -199,6 +199,20 @@ fn two_families_on_one_link_are_alternates() {
 }
 
 #[test]
+fn the_alternate_that_carries_is_the_address_in_use() {
+    let mut grid = Grid::new(34, &[A[0], A[2]], &[B[0], B[2]]);
+    // Faster, but not by so much that the address in use moves there.
+    grid.change(A[2].0, B[2].0, Change::Delay(ms(7)));
+    grid.connect();
+    let used = goes_to(&mut grid);
+    assert_eq!(bulk(&grid.pair.a), [used]);
+    let status = grid.pair.a.status(grid.pair.now());
+    let healthy = status.paths.iter();
+    let healthy = healthy.filter(|path| path.state == PathState::Healthy);
+    assert_eq!(healthy.count(), 1);
+}
+
+#[test]
 fn the_address_in_use_moves_within_the_heartbeat_when_its_link_dies() {
     let mut grid = Grid::new(5, &A[..2], &B[..1]);
     grid.connect();

@@ -3,14 +3,15 @@
 
 use std::time::Duration;
 
-use crate::handoff::PathHealth;
+use crate::handoff::{Endpoint, PathHealth};
 
 use super::roles::{Edge, cover};
 use super::{Path, Paths, ROLE_GAIN, RemoteLink};
 
 impl Paths {
-    /// Decides anew which paths carry.
-    pub(in crate::control) fn assign_roles(&mut self) {
+    /// Decides anew which paths carry. Where one is enough, it is `current`, the address that bare data
+    /// takes: of alternates that differ little, each of two rules could otherwise hold on to another.
+    pub(in crate::control) fn assign_roles(&mut self, current: Option<Endpoint>) {
         let mut places: Vec<usize> = self.eligible();
         places.sort_by_key(|place| {
             let path = self.all.get(*place);
@@ -28,9 +29,15 @@ impl Paths {
             .into_iter()
             .filter_map(|at| places.get(at).copied())
             .collect();
-        if self.keeps_roles(&places, &fresh) {
-            return;
-        }
+        let current = places.iter().copied().find(|place| {
+            let path = self.all.get(*place);
+            path.is_some_and(|path| Some(path.endpoint) == current)
+        });
+        let fresh = match current {
+            Some(current) if fresh.len() == 1 => vec![current],
+            _ if self.keeps_roles(&places, &fresh) => return,
+            _ => fresh,
+        };
         for (place, path) in self.all.iter_mut().enumerate() {
             path.bulk = fresh.contains(&place);
         }
