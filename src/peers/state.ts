@@ -45,6 +45,8 @@ export type Peer = {
   /** Whether there is a session, and where. */
   session: boolean
   endpoint: string | null
+  /** When it last asked whether we are there. */
+  askedAt: number
   hints: readonly Hint[]
   /** What we told others of its address last. */
   reported: string | null
@@ -223,6 +225,7 @@ export function newPeer(configured: ConfiguredPeer, now: number): Peer {
     suspicion: null,
     session: false,
     endpoint: null,
+    askedAt: -Infinity,
     hints: none,
     reported: null,
     allowance: null,
