@@ -1,7 +1,7 @@
 /** Loads between two namespaces, each of which tells exactly what arrived. */
 import { fileURLToPath } from 'node:url'
 import type { LabProcess, Namespace } from '#src/cli/demo/lab.js'
-import { finished, until } from './bed.js'
+import { finished, until } from '../../bed/bed.js'
 import type { ExchangeReport } from './programs/exchange.js'
 import type { StreamReport } from './programs/stream.js'
 
@@ -26,7 +26,10 @@ async function ready(running: LabProcess): Promise<void> {
 
 export type Ping = { readonly sent: number; readonly received: number; readonly output: string }
 
-/** `ping` of `count` packets, `intervalMs` apart. */
+/**
+ * `ping` of `count` packets, `intervalMs` apart. With a deadline, ping sends further ones as long as answers are
+ * late, as on a busy machine: those do not count.
+ */
 export async function ping(
   from: Namespace,
   address: string,
@@ -35,10 +38,11 @@ export async function ping(
 ): Promise<Ping> {
   const seconds = Math.ceil((count * intervalMs) / 1000) + 5
   const pace = ['-c', String(count), '-i', String(intervalMs / 1000), '-w', String(seconds)]
-  const { stdout } = await finished(from.spawn('ping', ['-n', '-q', ...pace, address]))
-  const [, sent = '0', received = '0'] =
-    /(\d+) packets transmitted, (\d+) received/.exec(stdout) ?? []
-  return { sent: Number(sent), received: Number(received), output: stdout }
+  const { stdout } = await finished(from.spawn('ping', ['-n', ...pace, address]))
+  const [, transmitted = '0'] = /(\d+) packets transmitted/.exec(stdout) ?? []
+  const answered = [...stdout.matchAll(/icmp_seq=(\d+) ttl/g)].map(([, number]) => Number(number))
+  const received = new Set(answered.filter((number) => number <= count)).size
+  return { sent: Math.min(Number(transmitted), count), received, output: stdout }
 }
 
 export type Stream = { readonly sent: StreamReport; readonly received: StreamReport }
