@@ -41,7 +41,7 @@ void t.test('we initiate a session with wireguard-go', options, async (t) => {
   const bed = await makeBed(t)
   const pair = await bed.pair()
   const { stock } = await agentAndStock(bed, pair, { weKnowTheEndpoint: true })
-  t.ok(await answers(pair.a, overlayB, 10))
+  t.ok(await answers(pair.a, overlayB, 60))
   t.equal(await stock.show('endpoints'), `${addressA}:${port}`)
   await bothWays(t, pair.a, pair.b)
   t.same(complaints(stock), [])
@@ -52,7 +52,7 @@ void t.test('wireguard-go initiates a session with us', options, async (t) => {
   const pair = await bed.pair()
   const watching = await capture(pair.b, pair.linkB)
   const { agent, stock } = await agentAndStock(bed, pair, { itKnowsTheEndpoint: true })
-  t.ok(await answers(pair.b, overlayA, 10))
+  t.ok(await answers(pair.b, overlayA, 60))
   t.match(await peerOf(agent, 'stock'), {
     state: 'connected',
     endpoint: `${addressB}:${port}`,
@@ -75,7 +75,7 @@ void t.test('the same preshared key on both sides connects', options, async (t) 
     ourPresharedKey: presharedKey,
     itsPresharedKey: presharedKey,
   })
-  t.ok(await answers(pair.a, overlayB, 10))
+  t.ok(await answers(pair.a, overlayB, 60))
   t.same(complaints(stock), [])
 })
 
@@ -127,7 +127,7 @@ void t.test('our change of address keeps the session', options, async (t) => {
   const bed = await makeBed(t)
   const pair = await bed.pair()
   const { stock } = await agentAndStock(bed, pair, { weKnowTheEndpoint: true })
-  t.ok(await answers(pair.a, overlayB, 10))
+  t.ok(await answers(pair.a, overlayB, 60))
   const handshake = await stock.show('latest-handshakes')
   const running = ping(pair.a, overlayB, 60, 50)
   await pair.a.exec('ip', ['address', 'add', '192.0.2.77/24', 'dev', pair.linkA])
@@ -145,7 +145,7 @@ void t.test('a change of address of wireguard-go keeps the session', options, as
     weKnowTheEndpoint: true,
     itKnowsTheEndpoint: true,
   })
-  t.ok(await answers(pair.a, overlayB, 10))
+  t.ok(await answers(pair.a, overlayB, 60))
   const handshake = await stock.show('latest-handshakes')
   await stock.set(['listen-port', '51999'])
   // The answer to the very packet that tells of the move may still go to the old address.
@@ -171,7 +171,7 @@ void t.test('a stock peer sees bare WireGuard and nothing else', options, async 
     weKnowTheEndpoint: true,
     itKnowsTheEndpoint: true,
   })
-  t.ok(await answers(pair.a, overlayB, 10))
+  t.ok(await answers(pair.a, overlayB, 60))
   await bothWays(t, pair.a, pair.b)
   const refused = await agent.client.ping('stock').then(
     () => 'answered',
