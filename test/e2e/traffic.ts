@@ -24,7 +24,13 @@ async function ready(running: LabProcess): Promise<void> {
   await until('the receiver is ready', () => running.output().stdout.includes('ready'))
 }
 
-export type Ping = { readonly sent: number; readonly received: number; readonly output: string }
+export type Ping = {
+  readonly sent: number
+  readonly received: number
+  /** The numbers of those without an answer, from 1. */
+  readonly missing: readonly number[]
+  readonly output: string
+}
 
 /**
  * `ping` of `count` packets, `intervalMs` apart. With a deadline, ping sends further ones as long as answers are
@@ -40,9 +46,10 @@ export async function ping(
   const pace = ['-c', String(count), '-i', String(intervalMs / 1000), '-w', String(seconds)]
   const { stdout } = await finished(from.spawn('ping', ['-n', ...pace, address]))
   const [, transmitted = '0'] = /(\d+) packets transmitted/.exec(stdout) ?? []
-  const answered = [...stdout.matchAll(/icmp_seq=(\d+) ttl/g)].map(([, number]) => Number(number))
-  const received = new Set(answered.filter((number) => number <= count)).size
-  return { sent: Math.min(Number(transmitted), count), received, output: stdout }
+  const answered = new Set([...stdout.matchAll(/icmp_seq=(\d+) ttl/g)].map(([, at]) => Number(at)))
+  const sent = Math.min(Number(transmitted), count)
+  const missing = Array.from({ length: sent }, (_, i) => i + 1).filter((at) => !answered.has(at))
+  return { sent, received: sent - missing.length, missing, output: stdout }
 }
 
 export type Stream = { readonly sent: StreamReport; readonly received: StreamReport }
