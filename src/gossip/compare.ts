@@ -46,6 +46,13 @@ function holdings({ self, peers }: State, buckets: ReadonlySet<number>): Map<num
   return found
 }
 
+/** Whether all entries fit a message. */
+function holdsFew({ self, peers }: State): boolean {
+  let left = mostEntries - (self.record === null ? 0 : 1)
+  for (const { record } of peers.values()) if (record !== null && --left < 0) return false
+  return true
+}
+
 /** Begins a comparison with a neighbour: an anchor while we know nobody, anybody later. */
 export function beginComparison(turn: Turn): void {
   const { state, now } = turn
@@ -58,9 +65,9 @@ export function beginComparison(turn: Turn): void {
   }
   state.exchange = { partner, at: now }
   state.due.exchange = now + unansweredMs
-  const held = [...holdings(state, new Set(allBuckets)).values()].flat()
-  const few = held.length <= mostEntries
-  const digest = few ? { covered: allBuckets, entries: held } : { buckets: state.buckets.hashes }
+  const digest = holdsFew(state)
+    ? { covered: allBuckets, entries: [...holdings(state, new Set(allBuckets)).values()].flat() }
+    : { buckets: state.buckets.hashes }
   send(turn, partner, Kind.digest, encodeDigest(digest))
 }
 
@@ -74,18 +81,15 @@ function answered(turn: Turn, differs: boolean): void {
   if (state.self.phase === 'joining') enterPhase(turn, 'joined')
 }
 
-function inOneOf(state: State, buckets: ReadonlySet<number>): Peer[] {
-  return [...state.peers.values()].filter(({ id }) => buckets.has(bucketOf(id)))
-}
-
 /** Lists, of the buckets that differ, as many as fit some messages; the rest is for the next time. */
 function answerBuckets(turn: Turn, from: Peer, theirs: Uint32Array): boolean {
   const { state } = turn
   const differing = allBuckets.filter((bucket) => theirs[bucket] !== state.buckets.hashes[bucket])
-  const equal = new Set(allBuckets)
-  for (const bucket of differing) equal.delete(bucket)
-  for (const peer of inOneOf(state, equal)) believe(turn, peer)
-  const held = holdings(state, new Set(differing))
+  const unequal = new Set(differing)
+  for (const peer of state.peers.values()) {
+    if (peer.state === 'unknown' && !unequal.has(bucketOf(peer.id))) believe(turn, peer)
+  }
+  const held = holdings(state, unequal)
   const lists: { covered: number[]; entries: Held[] }[] = [{ covered: [], entries: [] }]
   for (const bucket of state.random.shuffle(differing)) {
     const entries = (held.get(bucket) ?? []).slice(0, mostEntries)
@@ -125,7 +129,8 @@ function compareEntries(turn: Turn, from: Peer, digest: Digest): string[] {
   const covered = new Set(digest.covered)
   const theirs = new Map(digest.entries.map((entry) => [entry.prefix, entry]))
   const wanted: string[] = []
-  for (const peer of inOneOf(state, covered)) {
+  for (const peer of state.peers.values()) {
+    if (!covered.has(bucketOf(peer.id))) continue
     const prefix = prefixOf(peer.id)
     const entry = theirs.get(prefix)
     if (entry !== undefined) {

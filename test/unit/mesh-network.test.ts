@@ -18,7 +18,7 @@ function network(options: Partial<NetworkOptions> & { nodes: number }): Network 
 }
 
 function endpointsKnown(net: Network): boolean {
-  return net.nodes.every((node) => node.routes.size === net.nodes.length - 1)
+  return net.nodes.every((node) => net.routes.count(node) === net.nodes.length - 1)
 }
 
 /** When each other node first held `peer` in that state, in milliseconds from now on. */
@@ -159,9 +159,7 @@ t.test('a node that moves is known at its new address everywhere within 2 s', (t
   const mover = last(net.nodes)
   const moved = '203.0.113.99:51820'
   net.move(mover, moved)
-  const id = mover.identity.nodeId
-  const knowing = (): Node[] =>
-    net.nodes.filter(({ routes }) => routes.get(id)?.includes(moved) ?? false)
+  const knowing = (): Node[] => net.nodes.filter((node) => net.routes.has(node, mover, moved))
   net.run(net.now + 2_000, () => knowing().length === 11)
   t.equal(knowing().length, 11, `seed ${seed}`)
   t.end()
