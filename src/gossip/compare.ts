@@ -14,7 +14,13 @@ import { bucketOf } from './buckets.js'
 import { answerWith } from './records.js'
 import { enterPhase } from './self.js'
 
-const everyMs = 120_000
+/**
+ * Gossip tells a bounded number of times: what a node could not hear then, it learns by comparing. Often in a
+ * small network, whose digests are small and where one of few who does not know matters; rarely in a large one.
+ */
+const atLeastMs = 10_000
+const atMostMs = 120_000
+const perMemberMs = 1_000
 /** When the last comparison found something: there may be more, or it may have been lost. */
 const soonMs = 5_000
 /** After a start others are starting too, so that each comparison may be out of date at once. */
@@ -71,12 +77,16 @@ export function beginComparison(turn: Turn): void {
   send(turn, partner, Kind.digest, encodeDigest(digest))
 }
 
+function spanOf({ live }: State): number {
+  return Math.max(atLeastMs, Math.min(atMostMs, perMemberMs * live.size))
+}
+
 /** Our digest was answered: we have joined, and may rest if nothing differed. */
 function answered(turn: Turn, differs: boolean): void {
   const { state, now } = turn
   state.exchange = null
   const settles = now < state.startedAt + settleMs
-  const wait = settles ? settlingMs : differs ? soonMs : everyMs
+  const wait = settles ? settlingMs : differs ? soonMs : spanOf(state)
   state.due.exchange = now + state.random.around(wait)
   if (state.self.phase === 'joining') enterPhase(turn, 'joined')
 }
@@ -163,8 +173,10 @@ export function takeDigest(turn: Turn, from: Peer, digest: Digest): void {
   }
   if (digest.covered.length > 0) {
     const wanted = compareEntries(turn, from, digest)
-    differs = differs || wanted.length > 0 || state.answers.has(from)
-    if (wanted.length > 0 || !digest.answer) {
+    const owed = state.answers.has(from)
+    differs = differs || wanted.length > 0 || owed
+    // Records say themselves that something differs: should they be lost, nothing else may say that all is well.
+    if (wanted.length > 0 || (!digest.answer && !owed)) {
       send(turn, from, Kind.digest, encodeDigest({ wanted, answer: true }))
     }
   }

@@ -165,6 +165,28 @@ t.test('a node that moves is known at its new address everywhere within 2 s', (t
   t.end()
 })
 
+t.test('a node that was cut off while others moved knows where they are within 20 s', (t) => {
+  for (let run = 0; run < 10; run += 1) {
+    const net = network({ nodes: 12, anchors: 1, seed: seed + run })
+    net.start(500)
+    net.run(20_000)
+    const others = net.nodes.slice(1)
+    const deaf = last(others.splice(-1))
+    net.cut([deaf])
+    for (const node of others) net.move(node, `203.0.113.${node.index}:51820`)
+    net.run(net.now + 1_500)
+    net.mend()
+    const knowsAll = (): boolean =>
+      others.every(({ identity, endpoint }) => {
+        const { record } = deaf.mesh.peers.get(identity.nodeId) ?? {}
+        return record?.endpoints.includes(endpoint) ?? false
+      })
+    t.notOk(knowsAll(), 'it was deaf')
+    t.ok(net.run(net.now + 20_000, knowsAll), `seed ${seed + run}`)
+  }
+  t.end()
+})
+
 t.test('a Gone node returns by speaking', (t) => {
   const net = network({ nodes: 5 })
   net.start(500)
