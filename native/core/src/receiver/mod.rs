@@ -9,6 +9,7 @@
 //! Handshake messages and control frames go to control. Nothing that fails a check is answered.
 
 mod accept;
+mod ahead;
 mod keys;
 mod rate;
 
@@ -37,6 +38,7 @@ use crate::time::Instant;
 use crate::wire::datagram::{self, Datagram};
 
 use accept::{Accepted, Origin, accept, is_data, is_message, payload_of};
+use ahead::Ahead;
 use keys::{Address, Key, Seen, Source, leading_run};
 use rate::MessageRates;
 
@@ -58,6 +60,7 @@ pub struct Receiver {
     drops: Arc<DropCounters>,
     /// Bytes of the packets that wait for [`Self::deliver`].
     pending: usize,
+    ahead: Ahead,
     /// Whether the next bulk packet is to be marked or dropped.
     shed: bool,
 }
@@ -84,6 +87,7 @@ impl Receiver {
             reports: Vec::with_capacity(REPORTS),
             drops,
             pending: 0,
+            ahead: Ahead::default(),
             shed: false,
         }
     }
@@ -173,6 +177,42 @@ impl Receiver {
             }
             at += taken.max(1);
         }
+    }
+
+    /// Takes a short message before its turn; [`Self::take_turn`] is to follow. Packets that would pass
+    /// their own flow wait for that.
+    pub fn handle_ahead(
+        &mut self,
+        arena: &mut [u8],
+        message: Range<usize>,
+        stride: usize,
+        from: Endpoint,
+        now: Instant,
+    ) {
+        if !self.ahead.has_room() {
+            return;
+        }
+        let (start, before, pending) = (message.start, self.packets.len(), self.pending);
+        self.handle_message(arena, message, stride, from, now);
+        let taken = self.packets.get(before..).unwrap_or_default();
+        let mut taken = taken.iter().filter_map(|packet| arena.get(packet.clone()));
+        let held = if taken.any(|packet| self.ahead.is_behind(packet, now)) {
+            self.pending = pending;
+            self.packets.drain(before..).collect()
+        } else {
+            Vec::new()
+        };
+        self.ahead.opened(start, held);
+    }
+
+    /// It is the turn of the message that begins at `start`. Says whether it was taken before.
+    pub fn take_turn(&mut self, start: usize) -> bool {
+        let Some(held) = self.ahead.turn(start) else {
+            return false;
+        };
+        self.pending += held.iter().map(ExactSizeIterator::len).sum::<usize>();
+        self.packets.extend(held);
+        true
     }
 
     /// Opens one run of transport datagrams that carry the same receiver index.
@@ -404,9 +444,17 @@ impl Receiver {
         &mut self,
         arena: &mut [u8],
         offload: Offload,
-        write: impl FnMut(&VnetHeader, &[IoSlice<'_>]),
+        now: Instant,
+        mut write: impl FnMut(&VnetHeader, &[IoSlice<'_>]),
     ) {
-        let mut write = write;
+        let ahead = &mut self.ahead;
+        let mut write = |vnet: &VnetHeader, pieces: &[IoSlice<'_>]| {
+            let len: usize = pieces.iter().map(|piece| piece.len()).sum();
+            if let Some(first) = pieces.first().filter(|_| len > limits::SHORT_MESSAGE) {
+                ahead.note_long(first, now);
+            }
+            write(vnet, pieces);
+        };
         if !self.packets.is_empty() {
             coalesce::coalesce(arena, &self.packets, offload, &mut write);
             self.packets.clear();
@@ -432,7 +480,10 @@ impl Receiver {
             let released = &mut self.released;
             bond.expire(now, &mut |packet: &[u8]| released.push(packet));
             let peer = *peer;
-            let loss = bond.loss_report(now).map(|frame| (frame, false));
+            // What has been passed by something short is not missing.
+            let counted = !self.ahead.any();
+            let loss = counted.then(|| bond.loss_report(now)).flatten();
+            let loss = loss.map(|frame| (frame, false));
             for (frame, everywhere) in bond.feedback(now).into_iter().chain(loss) {
                 self.crossings.push(Crossing::Report {
                     peer,
