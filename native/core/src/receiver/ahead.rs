@@ -12,7 +12,10 @@ use std::time::Duration;
 use arrayvec::ArrayVec;
 
 use crate::bond::classify::flow_hash;
+use crate::handoff::Endpoint;
 use crate::time::Instant;
+
+use super::Receiver;
 
 /// Flows remembered: more that are long at once share the rate so finely that none has a queue.
 const FLOWS: usize = 16;
@@ -80,5 +83,43 @@ impl Ahead {
     /// Whether some message was taken whose turn has not come.
     pub(super) fn any(&self) -> bool {
         !self.opened.is_empty()
+    }
+}
+
+impl Receiver {
+    /// Takes a short message before its turn; [`Self::take_turn`] is to follow. Packets that would pass
+    /// their own flow wait for that.
+    pub fn handle_ahead(
+        &mut self,
+        arena: &mut [u8],
+        message: Range<usize>,
+        stride: usize,
+        from: Endpoint,
+        now: Instant,
+    ) {
+        if !self.ahead.has_room() {
+            return;
+        }
+        let (start, before, pending) = (message.start, self.packets.len(), self.pending);
+        self.handle_message(arena, message, stride, from, now);
+        let taken = self.packets.get(before..).unwrap_or_default();
+        let mut taken = taken.iter().filter_map(|packet| arena.get(packet.clone()));
+        let held = if taken.any(|packet| self.ahead.is_behind(packet, now)) {
+            self.pending = pending;
+            self.packets.drain(before..).collect()
+        } else {
+            Vec::new()
+        };
+        self.ahead.opened(start, held);
+    }
+
+    /// It is the turn of the message that begins at `start`. Says whether it was taken before.
+    pub fn take_turn(&mut self, start: usize) -> bool {
+        let Some(held) = self.ahead.turn(start) else {
+            return false;
+        };
+        self.pending += held.iter().map(ExactSizeIterator::len).sum::<usize>();
+        self.packets.extend(held);
+        true
     }
 }
