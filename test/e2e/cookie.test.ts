@@ -1,8 +1,8 @@
 /** Cookies: whoever is under load proves nothing to strangers, and still lets its peers in. */
 import t from 'tap'
-import { overlayA, overlayB, port, up } from '../../bed/agent.js'
-import { addressA, addressB, makeBed, until } from '../../bed/bed.js'
-import type { Bed, Pair } from '../../bed/bed.js'
+import { overlayA, overlayB, port, up } from '../bed/agent.js'
+import { addressA, addressB, makeBed, until } from '../bed/bed.js'
+import type { Bed, Pair } from '../bed/bed.js'
 import { capture } from './capture.js'
 import type { Captured } from './capture.js'
 import { agentAndStock } from './mixed.js'

@@ -1,8 +1,8 @@
 /** What `doctor` says of anchors as they go, and of an agent that is not there. */
 import t from 'tap'
-import type { Agent } from '../../bed/agent.js'
-import { makeBed, until, whalescale } from '../../bed/bed.js'
-import { configureMesh, converged, makeLan, upAll } from '../../bed/mesh.js'
+import type { Agent } from '../bed/agent.js'
+import { makeBed, until, whalescale } from '../bed/bed.js'
+import { configureMesh, converged, makeLan, upAll } from '../bed/mesh.js'
 import { unless } from './requirements.js'
 
 const patienceMs = 60_000

@@ -2,8 +2,8 @@
 import { readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import t from 'tap'
-import { configure, makeNode, overlayA } from '../../bed/agent.js'
-import { finished, makeBed } from '../../bed/bed.js'
+import { configure, makeNode, overlayA } from '../bed/agent.js'
+import { finished, makeBed } from '../bed/bed.js'
 import { unless } from './requirements.js'
 
 const root = new URL('../../../../', import.meta.url)

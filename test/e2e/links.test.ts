@@ -1,8 +1,8 @@
 /** Links that come, go, change, cost money or are too narrow, while traffic flows. */
 import t from 'tap'
-import { overlayA, overlayB, up } from '../../bed/agent.js'
-import type { Duo } from '../../bed/agent.js'
-import { makeBed, until } from '../../bed/bed.js'
+import { overlayA, overlayB, up } from '../bed/agent.js'
+import type { Duo } from '../bed/agent.js'
+import { makeBed, until } from '../bed/bed.js'
 import { first, join, joined, localOf, logOf, pathIs, pathsOf, remoteOf, second } from './links.js'
 import { swallow } from './links.js'
 import type { ExchangeReport } from './programs/exchange.js'

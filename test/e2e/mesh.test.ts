@@ -1,10 +1,10 @@
 /** A mesh of real agents: finding each other, losing one, moving one, and starting from the cache. */
 import { writeFileSync } from 'node:fs'
 import t from 'tap'
-import { peerOf, up } from '../../bed/agent.js'
-import type { Agent } from '../../bed/agent.js'
-import { makeBed, whalescale } from '../../bed/bed.js'
-import type { Bed } from '../../bed/bed.js'
+import { peerOf, up } from '../bed/agent.js'
+import type { Agent } from '../bed/agent.js'
+import { makeBed, whalescale } from '../bed/bed.js'
+import type { Bed } from '../bed/bed.js'
 import {
   addressOf,
   answers,
@@ -15,8 +15,8 @@ import {
   overlayOf,
   sees,
   upAll,
-} from '../../bed/mesh.js'
-import type { Lan } from '../../bed/mesh.js'
+} from '../bed/mesh.js'
+import type { Lan } from '../bed/mesh.js'
 import { unless } from './requirements.js'
 
 const skip = unless()

@@ -3,8 +3,8 @@
  * the agents lies a router, so that no local interface gives the size away.
  */
 import t from 'tap'
-import { overlayB } from '../../bed/agent.js'
-import { makeBed } from '../../bed/bed.js'
+import { overlayB } from '../bed/agent.js'
+import { makeBed } from '../bed/bed.js'
 import { unless } from './requirements.js'
 import { routed, settles } from './routed.js'
 import { answers } from './stock.js'

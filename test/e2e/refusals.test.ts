@@ -2,10 +2,10 @@
 import { chmodSync, existsSync, readFileSync, writeFileSync } from 'node:fs'
 import t from 'tap'
 import type { Test } from 'tap'
-import { configure, makeNode, overlayA, port, toml } from '../../bed/agent.js'
-import type { NodeFiles } from '../../bed/agent.js'
-import { entry, finished, makeBed, until, whalescale } from '../../bed/bed.js'
-import type { Bed, Finished } from '../../bed/bed.js'
+import { configure, makeNode, overlayA, port, toml } from '../bed/agent.js'
+import type { NodeFiles } from '../bed/agent.js'
+import { entry, finished, makeBed, until, whalescale } from '../bed/bed.js'
+import type { Bed, Finished } from '../bed/bed.js'
 import { unless } from './requirements.js'
 
 const skip = unless('setpriv', 'unshare')

@@ -4,8 +4,8 @@
  */
 import t from 'tap'
 import type { Namespace } from '#src/cli/demo/lab.js'
-import { overlayA, overlayB, peerOf, twoAgents } from '../../bed/agent.js'
-import { makeBed } from '../../bed/bed.js'
+import { overlayA, overlayB, peerOf, twoAgents } from '../bed/agent.js'
+import { makeBed } from '../bed/bed.js'
 import { agentAndStock } from './mixed.js'
 import type { ExchangeReport } from './programs/exchange.js'
 import { unless } from './requirements.js'

@@ -1,9 +1,9 @@
 /** `reload` by signal: peers come, change and go while traffic with another one flows. */
 import t from 'tap'
-import { configure, makeNode, port, up } from '../../bed/agent.js'
-import type { Agent, NodeFiles } from '../../bed/agent.js'
-import { makeBed, until } from '../../bed/bed.js'
-import { addressOf, answers, makeLan, nameOf, overlayOf } from '../../bed/mesh.js'
+import { configure, makeNode, port, up } from '../bed/agent.js'
+import type { Agent, NodeFiles } from '../bed/agent.js'
+import { makeBed, until } from '../bed/bed.js'
+import { addressOf, answers, makeLan, nameOf, overlayOf } from '../bed/mesh.js'
 import { unless } from './requirements.js'
 
 const patienceMs = 60_000

@@ -1,7 +1,7 @@
 /** A path that becomes narrower while it is in use. */
 import t from 'tap'
-import { overlayB } from '../../bed/agent.js'
-import { makeBed, until } from '../../bed/bed.js'
+import { overlayB } from '../bed/agent.js'
+import { makeBed, until } from '../bed/bed.js'
 import { unless } from './requirements.js'
 import { routed, settles } from './routed.js'
 import { answers } from './stock.js'

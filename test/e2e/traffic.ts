@@ -1,7 +1,7 @@
 /** Loads between two namespaces, each of which tells exactly what arrived. */
 import { fileURLToPath } from 'node:url'
 import type { LabProcess, Namespace } from '#src/cli/demo/lab.js'
-import { finished, until } from '../../bed/bed.js'
+import { finished, until } from '../bed/bed.js'
 import type { ExchangeReport } from './programs/exchange.js'
 import type { StreamReport } from './programs/stream.js'
 

@@ -1,9 +1,9 @@
 /** Two Whalescale agents: what goes through their tunnel, and what their commands say of it. */
 import t from 'tap'
 import type { PathsView, PeersView, StatusView } from '#src/node/views.js'
-import { overlayA, overlayB, peerOf, twoAgents } from '../../bed/agent.js'
-import type { Agent, Duo } from '../../bed/agent.js'
-import { makeBed, until, whalescale } from '../../bed/bed.js'
+import { overlayA, overlayB, peerOf, twoAgents } from '../bed/agent.js'
+import type { Agent, Duo } from '../bed/agent.js'
+import { makeBed, until, whalescale } from '../bed/bed.js'
 import { unless } from './requirements.js'
 import { ping, stream } from './traffic.js'
 

@@ -12,7 +12,7 @@ import { createLab } from '#src/cli/demo/lab.js'
 import type { Lab, LabProcess, Namespace, SpawnOptions } from '#src/cli/demo/lab.js'
 
 /** The program, as users start it. */
-export const entry = fileURLToPath(new URL('../../../dist/cli/main.js', import.meta.url))
+export const entry = fileURLToPath(new URL('../../../../dist/cli/main.js', import.meta.url))
 
 export type Finished = {
   readonly code: number | null
