@@ -23,16 +23,16 @@ const FULL = {
   loadSeconds: 8,
   silentSeconds: 3,
   afterCutSeconds: 8,
-  afterReturnSeconds: 12,
-  afterUdpReturnSeconds: 5,
+  afterReturnSeconds: 14,
+  afterUdpReturnSeconds: 6,
 } as const
 const QUICK = {
   warmUpSeconds: 1.5,
   loadSeconds: 3,
-  silentSeconds: 2,
+  silentSeconds: 3,
   afterCutSeconds: 3,
-  afterReturnSeconds: 11,
-  afterUdpReturnSeconds: 3,
+  afterReturnSeconds: 14,
+  afterUdpReturnSeconds: 6,
 } as const
 const FULL_SEEDS = 10
 /** Of scenarios without chance or without a bar of their own. */

@@ -6,7 +6,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 
 import { WhalescaleError } from '#src/errors.js'
 import { percentile } from '../statistics.js'
-import { longestGap, rate, secondsUntil, series } from './arrivals.js'
+import { longestGap, rate, secondsUntilHeld, series } from './arrivals.js'
 import { now } from './clock.js'
 import type { Emulator } from '#src/cli/demo/emulator.js'
 import type { Figures } from './figure.js'
@@ -61,9 +61,9 @@ export const MEASURES: Readonly<Record<Kind, (stage: Stage) => Promise<Measured>
 }
 
 const COURSE_STEP_MS = 100
-/** A rate counts as reached when a window of this length held it. */
-const RECOVERY_WINDOW_MS = 500
+/** The full rate is back when every second of the three that follow has nine tenths of it. */
 const RECOVERED = 0.9
+const RECOVERY = { windowMs: 1_000, heldMs: 3_000 } as const
 /** Of the sum of the paths alone, in payload: what a link carries of UDP and TCP differs by some percent. */
 const UDP_LOAD = 0.95
 
@@ -117,9 +117,18 @@ async function recover(stage: Stage): Promise<Measured> {
   const seconds = warmUpSeconds + silentSeconds + afterReturnSeconds
   const arrivals = await bulk(stage.route, seconds, () => cutAndReturn(stage, times))
   const to = begin(arrivals) + seconds * 1000
-  const wanted = { from: times.back, to, mbit: RECOVERED * total(stage.alone) }
+  return recovered(stage, arrivals, times, to)
+}
+
+function recovered(
+  { alone }: Stage,
+  arrivals: Arrivals,
+  times: { cut: number; back: number },
+  to: number,
+): Measured {
+  const full = { from: times.back, to, mbit: RECOVERED * total(alone) }
   return {
-    figures: { recovery: secondsUntil(arrivals, { ...wanted, windowMs: RECOVERY_WINDOW_MS }) },
+    figures: { recovery: secondsUntilHeld(arrivals, { ...full, ...RECOVERY }) },
     course: course(arrivals, to, times.cut, times.back),
   }
 }
@@ -160,11 +169,7 @@ async function udpReturn(stage: Stage): Promise<Measured> {
   const load = stage.scenario.udpMbit ?? UDP_LOAD * total(stage.alone)
   const arrivals = await constantRate(stage.route, seconds, load, () => cutAndReturn(stage, times))
   const to = begin(arrivals) + seconds * 1000
-  const wanted = { from: times.back, to, mbit: RECOVERED * total(stage.alone) }
-  return {
-    figures: { recovery: secondsUntil(arrivals, { ...wanted, windowMs: RECOVERY_WINDOW_MS }) },
-    course: course(arrivals, to, times.cut, times.back),
-  }
+  return recovered(stage, arrivals, times, to)
 }
 
 async function rpc({ durations, route }: Stage): Promise<Measured> {

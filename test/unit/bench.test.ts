@@ -1,5 +1,5 @@
 import t from 'tap'
-import { longestGap, rate, secondsUntil, series } from '../../bench/multipath/arrivals.js'
+import { longestGap, rate, secondsUntilHeld, series } from '../../bench/multipath/arrivals.js'
 import type { Arrivals } from '../../bench/multipath/flows.js'
 import { judge } from '../../bench/multipath/judge.js'
 import { ContestantRecord, type ScenarioResult } from '../../bench/multipath/result.js'
@@ -29,10 +29,35 @@ t.test('a pause counts with its part inside the window', (t) => {
   t.end()
 })
 
-t.test('a rate is recovered at the end of the first window that held it', (t) => {
-  const window = { to: 2000, mbit: 8, windowMs: 200 }
-  t.equal(secondsUntil(arrivals, { ...window, from: 1300 }), 0.4)
-  t.equal(secondsUntil(arrivals, { ...window, from: 1300, mbit: 9 }), 0.7, 'never')
+/** 8 Mbit/s from 3 s on; before, half of it, but for a burst of 100 ms at 1 s that makes up for more than a second. */
+const burst: Arrivals = {
+  start: 0,
+  end: 6000,
+  binMs: 10,
+  bins: Array.from({ length: 600 }, (_, i) =>
+    i >= 300 ? 10_000 : i >= 100 && i < 110 ? 60_000 : 5_000,
+  ),
+  gaps: [],
+}
+
+t.test('a rate is back from when on it stays', (t) => {
+  const window = { from: 500, to: 6000, mbit: 8, windowMs: 500, heldMs: 2000 }
+  t.equal(secondsUntilHeld(burst, window), 2.5)
+  t.equal(secondsUntilHeld(burst, { ...window, from: 3500 }), 0)
+  t.end()
+})
+
+t.test('a burst brings no rate back', (t) => {
+  const window = { from: 500, to: 3000, mbit: 8, windowMs: 500, heldMs: 1500 }
+  t.equal(secondsUntilHeld(burst, { ...window, heldMs: 500 }), 0.05, 'a single window has it')
+  t.equal(secondsUntilHeld(burst, window), 2.5, 'but nothing holds it')
+  t.end()
+})
+
+t.test('a rate that is not there long enough before the end is not back', (t) => {
+  const window = { from: 500, mbit: 8, windowMs: 500, heldMs: 2000 }
+  t.equal(secondsUntilHeld(burst, { ...window, to: 4900 }), 4.4)
+  t.equal(secondsUntilHeld(burst, { ...window, to: 5000 }), 2.5)
   t.end()
 })
 
