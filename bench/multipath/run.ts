@@ -55,7 +55,7 @@ export async function runMultipath(
       await lab.close()
     }
   })
-  const main = schedulers[0] ?? 'auto'
+  const main = schedulers[0] ?? 'edpf'
   const bars = judge(results, main)
   return {
     schema: 1,
@@ -152,7 +152,7 @@ function single(
   const key = JSON.stringify([link, scenario.topology, scenario.congestionControl, seed])
   const known = campaign.alone.get(key)
   if (known !== undefined) return known
-  const contestant = { name: 'alone', carrier: whalescale('auto'), links: [link] }
+  const contestant = { name: 'alone', carrier: whalescale('edpf'), links: [link] }
   const load: Scenario = { ...scenario, kind: 'goodput' }
   const measured = measure(campaign, load, contestant, seed, []).then((run) => run.measured)
   campaign.alone.set(key, measured)
@@ -171,7 +171,7 @@ function contestantsOf(
   if (kind === 'udpCut' || kind === 'udpReturn') return own
   if (links.length === 1) return [{ name: 'plain tcp', carrier: plainTcp, links }, ...own]
   const control = { name: 'mptcp', carrier: mptcp, links }
-  const pipe = { name: 'one pipe', carrier: whalescale('auto'), links: [pipeOf(links)] }
+  const pipe = { name: 'one pipe', carrier: whalescale('edpf'), links: [pipeOf(links)] }
   const isComparable = kind === 'goodput' && links.every(({ course }) => course === undefined)
   return isComparable && !settings.quick ? [control, pipe, ...own] : [control, ...own]
 }

@@ -13,7 +13,7 @@ import type { Result } from './result.js'
 export async function writeResult(result: Result, label: string): Promise<string[]> {
   const directory = join(projectRoot(), 'bench', 'results')
   await mkdir(directory, { recursive: true })
-  const main = result.settings.schedulers[0] ?? 'auto'
+  const main = result.settings.schedulers[0] ?? 'edpf'
   const files: Readonly<Record<string, string | undefined>> = {
     [`${label}.json`]: `${JSON.stringify(result, null, 1)}\n`,
     [`${label}-aggregation.svg`]: aggregationChart(result, main),

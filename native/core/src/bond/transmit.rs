@@ -58,6 +58,8 @@ pub(crate) struct Bond {
     repairs_left: f64,
     /// What was in flight on paths that are gone.
     orphans: VecDeque<Vec<u8>>,
+    /// What CoDel dropped a moment ago, and when; see [`Bond::revoke_drops`].
+    dropped: VecDeque<(Instant, Packet)>,
     pool: Vec<Vec<u8>>,
     duplicates_left: f64,
     last_several: Option<Instant>,
@@ -90,6 +92,7 @@ impl Bond {
             repairs: VecDeque::new(),
             repairs_left: 0.0,
             orphans: VecDeque::new(),
+            dropped: VecDeque::new(),
             pool: Vec::new(),
             duplicates_left: 0.0,
             last_several: None,
