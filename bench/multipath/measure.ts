@@ -31,6 +31,8 @@ export interface Durations {
 export interface Stage {
   readonly scenario: Scenario
   readonly durations: Durations
+  /** Which run it is. */
+  readonly seed: number
   readonly route: Route
   readonly emulator: Emulator
   /** Goodput of each link alone, Mbit/s; empty where nothing is compared with it. */
@@ -60,6 +62,8 @@ export const MEASURES: Readonly<Record<Kind, (stage: Stage) => Promise<Measured>
   rpc,
 }
 
+/** How much later each run cuts than the one before, up to a second. */
+const CUT_STEP_MS = 170
 const COURSE_STEP_MS = 100
 /** The full rate is back when every second of the three that follow has nine tenths of it. */
 const RECOVERED = 0.9
@@ -79,6 +83,11 @@ async function goodput({ durations, route, alone }: Stage): Promise<Measured> {
   return { figures: { goodput: mbit, ...compared } }
 }
 
+/** Seconds; every run of a scenario meets the flow at another moment. */
+function cutAfter({ durations: { warmUpSeconds }, seed }: Stage): number {
+  return warmUpSeconds + (((seed - 1) * CUT_STEP_MS) % 1000) / 1000
+}
+
 /** Begins or ends the silence of the victim; returns when. */
 async function silence({ scenario, emulator }: Stage, state: 'on' | 'off'): Promise<number> {
   const { victim = 0, direction } = scenario
@@ -92,11 +101,11 @@ const survivors = ({ scenario, alone }: Stage): number =>
   total(alone.filter((_, i) => i !== scenario.victim))
 
 async function cut(stage: Stage): Promise<Measured> {
-  const { warmUpSeconds, afterCutSeconds } = stage.durations
+  const { afterCutSeconds } = stage.durations
   let cutAt = 0
-  const seconds = warmUpSeconds + afterCutSeconds
+  const seconds = cutAfter(stage) + afterCutSeconds
   const arrivals = await bulk(stage.route, seconds, async () => {
-    await delay(warmUpSeconds * 1000)
+    await delay(cutAfter(stage) * 1000)
     cutAt = await silence(stage, 'on')
   })
   const to = begin(arrivals) + seconds * 1000
@@ -112,9 +121,9 @@ async function cut(stage: Stage): Promise<Measured> {
 }
 
 async function recover(stage: Stage): Promise<Measured> {
-  const { warmUpSeconds, silentSeconds, afterReturnSeconds } = stage.durations
+  const { silentSeconds, afterReturnSeconds } = stage.durations
   const times = { cut: 0, back: 0 }
-  const seconds = warmUpSeconds + silentSeconds + afterReturnSeconds
+  const seconds = cutAfter(stage) + silentSeconds + afterReturnSeconds
   const arrivals = await bulk(stage.route, seconds, () => cutAndReturn(stage, times))
   const to = begin(arrivals) + seconds * 1000
   return recovered(stage, arrivals, times, to)
@@ -134,20 +143,20 @@ function recovered(
 }
 
 async function cutAndReturn(stage: Stage, times: { cut: number; back: number }): Promise<void> {
-  const { warmUpSeconds, silentSeconds } = stage.durations
-  await delay(warmUpSeconds * 1000)
+  const { silentSeconds } = stage.durations
+  await delay(cutAfter(stage) * 1000)
   times.cut = await silence(stage, 'on')
   await delay(silentSeconds * 1000)
   times.back = await silence(stage, 'off')
 }
 
 async function udpCut(stage: Stage): Promise<Measured> {
-  const { warmUpSeconds, afterCutSeconds } = stage.durations
+  const { afterCutSeconds } = stage.durations
   let cutAt = 0
-  const seconds = warmUpSeconds + afterCutSeconds
+  const seconds = cutAfter(stage) + afterCutSeconds
   const load = stage.scenario.udpMbit ?? UDP_LOAD * survivors(stage)
   const arrivals = await constantRate(stage.route, seconds, load, async () => {
-    await delay(warmUpSeconds * 1000)
+    await delay(cutAfter(stage) * 1000)
     cutAt = await silence(stage, 'on')
   })
   const to = begin(arrivals) + seconds * 1000
@@ -163,9 +172,9 @@ async function udpCut(stage: Stage): Promise<Measured> {
 }
 
 async function udpReturn(stage: Stage): Promise<Measured> {
-  const { warmUpSeconds, silentSeconds, afterUdpReturnSeconds } = stage.durations
+  const { silentSeconds, afterUdpReturnSeconds } = stage.durations
   const times = { cut: 0, back: 0 }
-  const seconds = warmUpSeconds + silentSeconds + afterUdpReturnSeconds
+  const seconds = cutAfter(stage) + silentSeconds + afterUdpReturnSeconds
   const load = stage.scenario.udpMbit ?? UDP_LOAD * total(stage.alone)
   const arrivals = await constantRate(stage.route, seconds, load, () => cutAndReturn(stage, times))
   const to = begin(arrivals) + seconds * 1000
