@@ -17,6 +17,12 @@ export function longestGap(arrivals: Arrivals, from: number, to: number): number
   return Math.max(0, ...inside)
 }
 
+/** Milliseconds of the longest pause that begins before `from`, or less than `withinMs` after it, counted from there. */
+export function gapAt(arrivals: Arrivals, from: number, withinMs: number): number {
+  const near = arrivals.gaps.filter(([at]) => at < from + withinMs)
+  return Math.max(0, ...near.map(([at, length]) => at + length - Math.max(at, from)))
+}
+
 /**
  * Seconds from `from` until `mbit` is reached to stay: every `windowMs` of the `heldMs` that follow has it. A burst does
  * not count where `heldMs` is more than two windows, all of which it could be part of. Until `to`, if that never happens.

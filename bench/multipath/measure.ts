@@ -6,7 +6,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 
 import { WhalescaleError } from '#src/errors.js'
 import { percentile } from '../statistics.js'
-import { longestGap, rate, secondsUntilHeld, series } from './arrivals.js'
+import { gapAt, longestGap, rate, secondsUntilHeld, series } from './arrivals.js'
 import { now } from './clock.js'
 import type { Emulator } from '#src/cli/demo/emulator.js'
 import type { Figures } from './figure.js'
@@ -64,6 +64,8 @@ export const MEASURES: Readonly<Record<Kind, (stage: Stage) => Promise<Measured>
 
 /** How much later each run cuts than the one before, up to a second. */
 const CUT_STEP_MS = 170
+/** A pause that begins later is no longer the failover's, but what the flow itself does about the lower rate. */
+const FAILOVER_MS = 500
 const COURSE_STEP_MS = 100
 /** The full rate is back when every second of the three that follow has nine tenths of it. */
 const RECOVERED = 0.9
@@ -112,6 +114,7 @@ async function cut(stage: Stage): Promise<Measured> {
   const after = rate(arrivals, cutAt + (to - cutAt) / 2, to)
   return {
     figures: {
+      failover: gapAt(arrivals, cutAt, FAILOVER_MS),
       gap: longestGap(arrivals, cutAt, to),
       after,
       ofSurvivor: after / survivors(stage),
@@ -163,6 +166,7 @@ async function udpCut(stage: Stage): Promise<Measured> {
   const { p99 } = arrivals.delayMs
   return {
     figures: {
+      failover: gapAt(arrivals, cutAt, FAILOVER_MS),
       gap: longestGap(arrivals, cutAt, to),
       lost: arrivals.sent - arrivals.received,
       ...(p99 !== null && { delayP99: p99 }),

@@ -1,5 +1,11 @@
 import t from 'tap'
-import { longestGap, rate, secondsUntilHeld, series } from '../../bench/multipath/arrivals.js'
+import {
+  gapAt,
+  longestGap,
+  rate,
+  secondsUntilHeld,
+  series,
+} from '../../bench/multipath/arrivals.js'
 import type { Arrivals } from '../../bench/multipath/flows.js'
 import { judge } from '../../bench/multipath/judge.js'
 import { multipathMarkdown } from '../../bench/multipath/markdown.js'
@@ -47,6 +53,14 @@ const burst: Arrivals = {
   ),
   gaps: [],
 }
+
+t.test('a failover takes as long as the longest pause that begins near the cut', (t) => {
+  const two: Arrivals = { ...arrivals, gaps: [...arrivals.gaps, [1700, 290]] }
+  t.equal(gapAt(two, 1250, 400), 250)
+  t.equal(gapAt(two, 1250, 500), 290)
+  t.equal(gapAt(two, 1000, 200), 0)
+  t.end()
+})
 
 t.test('a rate is back from when on it stays', (t) => {
   const window = { from: 500, to: 6000, mbit: 8, windowMs: 500, heldMs: 2000 }
