@@ -191,11 +191,10 @@ impl Bond {
             .iter()
             .enumerate()
             .filter(|(_, path)| path.may_carry());
+        let reference = self.reference(now);
         let rank = |(_, path): &(usize, &Path)| {
-            let arrival = path.model.arrival_after(now, wire_len(len));
-            // Before the first measurement, what probing found puts the paths in order.
-            let probed = path.half_rtt();
-            (Some(path.id) == but, arrival.unwrap_or(i64::MAX), probed)
+            let arrival = path.arrival(now, wire_len(len), reference);
+            (Some(path.id) == but, arrival)
         };
         usable.min_by_key(rank).map(|(place, _)| place)
     }

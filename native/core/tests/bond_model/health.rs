@@ -1,7 +1,7 @@
 //! Silence with something outstanding is suspicious; silence alone is not.
 
 use whalescale_core::bond::model::Health;
-use whalescale_netem::{Change, LinkConfig, Loss};
+use whalescale_netem::{Change, LinkConfig};
 
 use crate::bench::*;
 

@@ -114,32 +114,21 @@ impl Bond {
     }
 
     fn candidates(&self, now: Instant, bytes: usize) -> arrayvec::ArrayVec<Candidate, PATHS> {
-        let measured = |path: &Path| path.model.arrival_after(now, bytes);
         let usable = self.paths.iter().enumerate();
         let usable = usable.filter(|(_, path)| path.may_carry());
         // What goes everywhere goes at once: no path's pacing may keep it from the others.
         let unpaced = self.scheduler.duplicates();
-        // Of what is not measured yet, probing knows the round trip.
-        let reference = usable.clone().find_map(|(_, path)| {
-            let arrival = path
-                .model
-                .base_delay()
-                .filter(|_| measured(path).is_some())?;
-            Some(arrival.saturating_sub(path.half_rtt()))
-        });
+        let reference = self.reference(now);
         usable
-            .map(|(place, path)| {
-                let probed = reference.unwrap_or(0).saturating_add(path.half_rtt());
-                Candidate {
-                    place,
-                    ready: unpaced || path.model.can_send(now),
-                    open: unpaced || path.model.has_room(),
-                    arrival: measured(path).unwrap_or(probed),
-                    rate: path.model.rate(),
-                    link: path.model.link(),
-                    proven: path.model.is_proven(now),
-                    rtt: path.model.rtt(),
-                }
+            .map(|(place, path)| Candidate {
+                place,
+                ready: unpaced || path.model.can_send(now),
+                open: unpaced || path.model.has_room(),
+                arrival: path.arrival(now, bytes, reference),
+                rate: path.model.rate(),
+                link: path.model.link(),
+                proven: path.model.is_proven(now),
+                rtt: path.model.rtt(),
             })
             .collect()
     }
