@@ -59,7 +59,7 @@ export default defineConfig(
   },
   {
     // A test file is a list of tests inside one function now and then.
-    files: ['test/**', 'bench/**'],
+    files: ['bed/**', 'test/**', 'bench/**'],
     rules: {
       'max-lines-per-function': 'off',
       // tap waits for every subtest itself; other promises must be awaited here too.

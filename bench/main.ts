@@ -44,6 +44,7 @@ const FULL = {
   rounds: 5,
   loadSeconds: 5,
   idlePingSeconds: 2,
+  quietSeconds: 15,
   idleCpuSeconds: 5,
   startUpTries: 3,
 } as const
@@ -51,6 +52,7 @@ const QUICK = {
   rounds: 2,
   loadSeconds: 2,
   idlePingSeconds: 1,
+  quietSeconds: 1,
   idleCpuSeconds: 2,
   startUpTries: 3,
 } as const

@@ -12,7 +12,7 @@ import { createLab } from '#src/cli/demo/lab.js'
 import type { Lab, LabProcess, Namespace, SpawnOptions } from '#src/cli/demo/lab.js'
 
 /** The program, as users start it. */
-export const entry = fileURLToPath(new URL('../../../../dist/cli/main.js', import.meta.url))
+export const entry = fileURLToPath(new URL('../../../dist/cli/main.js', import.meta.url))
 
 export type Finished = {
   readonly code: number | null
@@ -110,7 +110,7 @@ export function whalescale(
 export async function until<Value>(
   what: string,
   condition: () => Promise<Value | undefined | false> | Value | undefined | false,
-  patienceMs = 15_000,
+  patienceMs = 60_000,
 ): Promise<Value> {
   const deadline = performance.now() + patienceMs
   for (;;) {
