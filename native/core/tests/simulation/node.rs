@@ -63,7 +63,7 @@ impl Default for Setup {
         Self {
             inner_mtu: Some(1420),
             timestamp_floor: Tai64n::default(),
-            policy: Policy::Auto,
+            policy: Policy::Edpf,
         }
     }
 }
