@@ -11,114 +11,51 @@
 //!   (draft-ietf-ccwg-bbr, "extra acked"), which is what a round trip above twice the least one takes.
 //!
 //! A flow that goes by its window (CUBIC, Reno) fills the queue by itself and would only be slowed.
-//! So this begins only where the faster paths have been full for a while and the queue empty time and
-//! again, ends when it does not pay, and is not tried again soon.
+//! So this begins only where [`look`] finds a far path starved, ends when it does not pay, and is not
+//! tried again soon.
 //!
 //! Invariant: it only moves packets forward to a slower path that is ready; it holds back and drops none.
+
+mod look;
 
 use std::time::Duration;
 
 use crate::time::Instant;
 
 use super::schedule::{Candidate, Choice};
+use look::{Delays, Looks, Tally};
 
-/// A path that is no later than this needs no help: its queue is soon there.
-const NEARBY: Duration = Duration::from_millis(10);
-/// Round trips of a look: BBR looks for more rate, and makes up for it, once in eight.
-const LOOK_ROUNDS: u32 = 8;
-/// Looks in a row that must agree; a growing window leaves a queue in the second.
-const LOOKS: u32 = 2;
-/// Share of what the faster paths carry that makes them full.
-const FULL: f64 = 0.9;
-/// Share of the slower path in use that is no matter for concern.
-const USED: f64 = 0.5;
 /// Round trips of a cycle: BBR remembers lumps for five at least.
 const CYCLE_ROUNDS: u32 = 5;
 /// Packets that the slower path gets in the time by which it is later, to keep what follows held.
 const STITCHES: u32 = 10;
-/// Share of the rate before that is a loss.
+/// Share of the rate before that is a loss: what a window's flow falls to, and BBR does not.
 const LOSS: f64 = 0.8;
 /// What it has to bring to go on, and the cycles that it has for that.
 const GAIN: f64 = 1.05;
 const PATIENCE: u32 = 6;
 /// Until the next trial after one that did not pay: doubled by each, up to the longest.
-const RETRY: Duration = Duration::from_secs(5);
+const RETRY: Duration = Duration::from_secs(2);
 const RETRY_MAX: Duration = Duration::from_secs(160);
 /// A load that was away for so long is another one.
 const PAUSE: Duration = Duration::from_millis(500);
 
-/// What was sent since a look or a cycle began.
-#[derive(Clone, Copy)]
-struct Tally {
-    began: Instant,
-    near: usize,
-    far: usize,
-    /// The least that waited.
-    least: usize,
-}
-
-impl Tally {
-    fn from(began: Instant) -> Self {
-        Self {
-            began,
-            near: 0,
-            far: 0,
-            least: usize::MAX,
-        }
-    }
-
-    /// Bytes a second.
-    fn rate(&self, now: Instant) -> f64 {
-        (self.near + self.far) as f64 / (now - self.began).as_secs_f64()
-    }
-}
-
 #[derive(Clone, Copy)]
 enum State {
-    /// So many looks in a row have found the far path idle beside full ones.
-    Watching { found: u32 },
-    Equalising {
-        /// Bytes a second before.
-        before: f64,
-        /// Cycles so far; the first one is a single lump, to give the window its start.
-        cycle: u32,
-        gained: bool,
-        /// Cycles in a row with a loss.
-        losses: u32,
-    },
+    Watching(Looks),
+    Equalising(Trial),
 }
 
-/// The delays as of the begin of a look or a cycle.
 #[derive(Clone, Copy)]
-struct Delays {
-    /// The far path's place.
-    far: usize,
-    /// How much later it delivers than the first.
-    later: Duration,
-    /// Round trip of the first.
-    rtt: Duration,
-    /// Bytes a second of all but the far one, and of that.
-    near_link: f64,
-    far_link: f64,
-}
-
-impl Delays {
-    /// None: there is no path that is far, or nothing is known of the others.
-    fn of(paths: &[Candidate]) -> Option<Self> {
-        let first = paths.iter().min_by_key(|path| path.arrival)?;
-        let far = paths.iter().max_by_key(|path| path.arrival)?;
-        let later = far.arrival.saturating_sub(first.arrival).unsigned_abs();
-        let later = Duration::from_nanos(later);
-        let near = paths.iter().filter(|path| path.place != far.place);
-        let known = first.proven && later > NEARBY;
-        known.then_some(Self {
-            far: far.place,
-            later,
-            rtt: first.rtt?,
-            near_link: near.map(|path| path.link).sum(),
-            far_link: far.link,
-        })
-    }
+struct Trial {
+    /// Bytes a second before.
+    before: f64,
+    /// Cycles so far; the first one is a single lump, to give the window its start.
+    cycle: u32,
+    /// Whether it has brought something yet.
+    gained: bool,
+    /// Cycles in a row with a loss.
+    losses: u32,
 }
 
 /// The state for one peer. See the module's header.
@@ -139,7 +76,7 @@ impl Default for Equaliser {
     fn default() -> Self {
         let start = Instant::default();
         Self {
-            state: State::Watching { found: 0 },
+            state: State::Watching(Looks::default()),
             delays: None,
             tally: Tally::from(start),
             sent_at: start,
@@ -152,23 +89,8 @@ impl Default for Equaliser {
 }
 
 impl Equaliser {
-    /// Whether more waits for the path of the last choice, when `left` bytes do behind that packet of `bytes`.
-    pub(crate) fn is_backlogged(
-        &self,
-        now: Instant,
-        bytes: usize,
-        left: usize,
-        choice: Choice,
-    ) -> bool {
-        match self.delays.filter(|_| self.forced) {
-            None => left > choice.ahead,
-            // What waits for a path that is about to pause does not wait for its pacing.
-            Some(delays) => left >= 2 * bytes && self.holds(now + delays.later, &delays),
-        }
-    }
-
     /// What to send next instead of `choice`, when `queued` bytes wait, the first packet has `bytes`,
-    /// and these are the useful `paths`.
+    /// and these are the `paths` of use.
     pub(crate) fn revise(
         &mut self,
         now: Instant,
@@ -176,15 +98,15 @@ impl Equaliser {
         paths: &[Candidate],
         choice: Option<Choice>,
     ) -> Option<Choice> {
-        if now - self.sent_at >= PAUSE || !self.still_holds(paths) {
+        if now - self.sent_at >= PAUSE || !self.is_far_there(paths) {
             self.watch(now, paths);
         }
         self.sent_at = now;
         self.turn(now, bytes, paths);
         self.tally.least = self.tally.least.min(queued);
         let forced = self.forced(now, (bytes, queued), paths, choice);
-        let revised = forced.or(choice);
         self.forced = forced.is_some();
+        let revised = forced.or(choice);
         if let (Some(delays), Some(revised)) = (self.delays, revised) {
             if revised.place == delays.far {
                 self.far_at = now;
@@ -196,15 +118,32 @@ impl Equaliser {
         revised
     }
 
-    /// Whether the far path is still there.
-    fn still_holds(&self, paths: &[Candidate]) -> bool {
+    /// Whether more waits for the path of the last choice, when `left` bytes remain and a packet has `bytes`.
+    pub(crate) fn is_backlogged(
+        &self,
+        now: Instant,
+        (bytes, left): (usize, usize),
+        choice: Choice,
+    ) -> bool {
+        match self.delays.filter(|_| self.forced) {
+            None => left > choice.ahead,
+            // What waits for a path that is about to pause does not wait for its pacing.
+            Some(delays) => left >= 2 * bytes && self.is_on(now + delays.later, &delays),
+        }
+    }
+
+    fn is_far_there(&self, paths: &[Candidate]) -> bool {
         self.delays.is_some_and(|delays| {
             paths.len() > 1 && paths.iter().any(|path| path.place == delays.far)
         })
     }
 
     fn watch(&mut self, now: Instant, paths: &[Candidate]) {
-        self.state = State::Watching { found: 0 };
+        self.state = State::Watching(Looks::default());
+        self.begin(now, paths);
+    }
+
+    fn begin(&mut self, now: Instant, paths: &[Candidate]) {
         self.delays = Delays::of(paths);
         self.tally = Tally::from(now);
     }
@@ -214,56 +153,50 @@ impl Equaliser {
         let Some(delays) = self.delays else { return };
         let passed = now - self.tally.began;
         match self.state {
-            State::Watching { found } if passed >= delays.rtt * LOOK_ROUNDS => {
-                let found = if self.is_starved(now, bytes, &delays) {
-                    found + 1
-                } else {
-                    0
-                };
-                let before = self.tally.rate(now);
-                self.state = State::Watching { found };
-                if found >= LOOKS && now >= self.not_before {
-                    self.state = State::Equalising {
-                        before,
+            State::Watching(mut looks) if passed >= delays.look() => {
+                let starved = looks.add(&self.tally, now, bytes, &delays);
+                self.state = if starved && now >= self.not_before {
+                    State::Equalising(Trial {
+                        before: self.tally.rate(now),
                         cycle: 0,
                         gained: false,
                         losses: 0,
-                    };
-                }
-                self.delays = Delays::of(paths);
-                self.tally = Tally::from(now);
+                    })
+                } else {
+                    State::Watching(looks)
+                };
+                self.begin(now, paths);
             }
-            State::Equalising { .. } if passed >= self.cycle_length(&delays) => {
-                self.judge(now, paths);
+            State::Equalising(trial) if passed >= trial.length(&delays) => {
+                self.judge(now, trial, paths);
             }
             _ => {}
         }
     }
 
-    /// Whether the others were full, the queue was empty now and then, and the far path got little.
-    fn is_starved(&self, now: Instant, bytes: usize, delays: &Delays) -> bool {
-        let span = (now - self.tally.began).as_secs_f64();
-        let little = delays.near_link * delays.rtt.as_secs_f64() / 8.0;
-        self.tally.near as f64 >= FULL * delays.near_link * span
-            && (self.tally.far as f64) < USED * delays.far_link * span
-            && self.tally.least as f64 <= little.max(2.0 * bytes as f64)
-    }
-
-    fn cycle_length(&self, delays: &Delays) -> Duration {
-        let round = delays.rtt + delays.later;
-        match self.state {
-            State::Equalising { cycle: 0, .. } => round + delays.later,
-            _ => round * CYCLE_ROUNDS,
+    /// A cycle is over: does it pay?
+    fn judge(&mut self, now: Instant, mut trial: Trial, paths: &[Candidate]) {
+        if trial.pays(self.tally.rate(now)) {
+            self.state = State::Equalising(trial);
+            self.begin(now, paths);
+            return;
+        }
+        self.watch(now, paths);
+        if trial.gained {
+            self.retry = RETRY;
+        } else {
+            self.not_before = now + self.retry;
+            self.retry = (self.retry * 2).min(RETRY_MAX);
         }
     }
 
     /// Whether the far path is in use now, rather than pausing for the lump.
-    fn holds(&self, now: Instant, delays: &Delays) -> bool {
+    fn is_on(&self, now: Instant, delays: &Delays) -> bool {
         let passed = now - self.tally.began;
         match self.state {
-            State::Watching { .. } => false,
-            State::Equalising { cycle: 0, .. } => passed < delays.later / STITCHES,
-            State::Equalising { .. } => passed + delays.later < self.cycle_length(delays),
+            State::Watching(_) => false,
+            State::Equalising(trial) if trial.cycle == 0 => passed < delays.later / STITCHES,
+            State::Equalising(trial) => passed + delays.later < trial.length(delays),
         }
     }
 
@@ -275,58 +208,143 @@ impl Equaliser {
         paths: &[Candidate],
         choice: Option<Choice>,
     ) -> Option<Choice> {
-        let delays = self.delays.filter(|delays| self.holds(now, delays))?;
-        let last = |path: &Candidate| Choice {
+        let delays = self.delays.filter(|delays| self.is_on(now, delays))?;
+        // The first lump is to be as large as can be.
+        let first = matches!(self.state, State::Equalising(trial) if trial.cycle == 0);
+        let forced = |path: &Candidate| Choice {
             place: path.place,
-            ahead: queued.saturating_sub(1),
+            ahead: if first { 0 } else { queued.saturating_sub(1) },
         };
         let mut ready = paths.iter().filter(|path| path.ready);
         if now - self.far_at >= delays.later / STITCHES {
-            return ready.find(|path| path.place == delays.far).map(last);
+            return ready.find(|path| path.place == delays.far).map(forced);
         }
         let excess = choice.is_none() && queued >= 2 * bytes;
         ready
             .filter(|_| excess)
             .min_by_key(|path| path.arrival)
-            .map(last)
+            .map(forced)
+    }
+}
+
+impl Trial {
+    /// How long this cycle takes.
+    fn length(&self, delays: &Delays) -> Duration {
+        let round = delays.rtt + delays.later;
+        match self.cycle {
+            0 => round + delays.later,
+            _ => round * CYCLE_ROUNDS,
+        }
     }
 
-    /// A cycle is over: does it pay?
-    fn judge(&mut self, now: Instant, paths: &[Candidate]) {
-        let State::Equalising {
-            before,
-            cycle,
-            gained,
-            losses,
-        } = self.state
-        else {
-            return;
-        };
-        let ratio = self.tally.rate(now) / before;
-        let gained = gained || ratio >= GAIN;
-        let losses = if cycle > 0 && ratio < LOSS {
-            losses + 1
-        } else {
-            0
-        };
-        let in_vain = losses > u32::from(gained) || !gained && cycle >= PATIENCE;
-        if in_vain {
-            self.watch(now, paths);
-            if gained {
-                self.retry = RETRY;
-            } else {
-                self.not_before = now + self.retry;
-                self.retry = (self.retry * 2).min(RETRY_MAX);
-            }
-            return;
+    /// Counts a cycle with so many bytes a second. False: there is nothing to be gained.
+    fn pays(&mut self, rate: f64) -> bool {
+        let ratio = rate / self.before;
+        let lost = self.cycle > 0 && ratio < LOSS;
+        self.gained |= ratio >= GAIN;
+        self.losses = if lost { self.losses + 1 } else { 0 };
+        let in_vain = !self.gained && self.cycle >= PATIENCE;
+        self.cycle += 1;
+        // One cycle may have another reason, such as BBR's look for the least round trip.
+        self.losses <= u32::from(self.gained) && !in_vain
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PACKET: usize = 1500;
+    const STEP: Duration = Duration::from_micros(250);
+    /// Two packets a millisecond.
+    const NEAR: f64 = 3e6;
+    const FAR: f64 = 1e6;
+
+    fn path(place: usize, link: f64, millis: i64, ready: bool) -> Candidate {
+        Candidate {
+            place,
+            ready,
+            open: true,
+            arrival: millis * 1_000_000,
+            rate: link,
+            link,
+            proven: true,
+            rtt: Some(Duration::from_millis(20)),
         }
-        self.state = State::Equalising {
-            before,
-            cycle: cycle + 1,
-            gained,
-            losses,
-        };
-        self.delays = Delays::of(paths);
-        self.tally = Tally::from(now);
+    }
+
+    /// A near path that is kept full for `seconds`, with `queue(ms)` packets waiting, and one that is later by
+    /// `later` ms and is given nothing of its own accord. Gives the times, in ms, at which it was.
+    fn run(later: i64, seconds: u64, queue: impl Fn(u64) -> usize) -> Vec<u64> {
+        let mut equaliser = Equaliser::default();
+        let mut forced = Vec::new();
+        for step in 0..seconds * 4000 {
+            let now = Instant::from_nanos(step * STEP.as_nanos() as u64) + PAUSE;
+            let takes = step % 2 == 0;
+            let paths = [path(0, NEAR, 10, takes), path(1, FAR, 10 + later, true)];
+            let queued = queue(step / 4).max(1) * PACKET;
+            let choice = takes.then_some(Choice { place: 0, ahead: 0 });
+            let revised = equaliser.revise(now, (PACKET, queued), &paths, choice);
+            if revised.is_some_and(|choice| choice.place == 1) {
+                forced.push(step / 4);
+            }
+        }
+        forced
+    }
+
+    /// As BBR leaves it: some packets every eighth round.
+    fn pulses(millis: u64) -> usize {
+        if millis % 160 < 20 { 8 } else { 1 }
+    }
+
+    #[test]
+    fn a_path_is_used_that_a_flow_without_a_queue_starves() {
+        let forced = run(50, 1, pulses);
+        assert!(!forced.is_empty());
+        assert!(
+            forced[0] >= 320,
+            "no sooner than after two looks: {}",
+            forced[0]
+        );
+    }
+
+    #[test]
+    fn a_path_that_is_hardly_later_is_left_alone() {
+        assert_eq!(run(9, 2, pulses), []);
+    }
+
+    #[test]
+    fn a_queue_that_grows_is_left_to_grow() {
+        assert_eq!(run(50, 2, |millis| 3 + millis as usize / 16), []);
+    }
+
+    #[test]
+    fn the_far_path_pauses_for_a_lump_in_every_cycle() {
+        let forced = run(50, 2, pulses);
+        let pauses = forced.windows(2).filter(|pair| pair[1] - pair[0] >= 50);
+        // Cycles of five round trips of 70 ms, from about 0.45 s on.
+        let count = pauses.count();
+        assert!((3..=6).contains(&count), "{count}");
+    }
+
+    #[test]
+    fn what_does_not_pay_ends_and_is_tried_ever_less_often() {
+        // All that the far path gets the near one loses: nothing is gained.
+        let mut equaliser = Equaliser::default();
+        let mut active = Vec::new();
+        for step in 0..40_000 {
+            let now = Instant::from_nanos(step * STEP.as_nanos() as u64) + PAUSE;
+            let takes = step % 2 == 0;
+            let paths = [path(0, NEAR, 10, takes), path(1, FAR, 60, takes)];
+            let choice = takes.then_some(Choice { place: 0, ahead: 0 });
+            equaliser.revise(now, (PACKET, pulses(step / 4) * PACKET), &paths, choice);
+            active.push(matches!(equaliser.state, State::Equalising(_)));
+        }
+        let begins = active
+            .windows(2)
+            .filter(|pair| pair == &[false, true])
+            .count();
+        assert!((2..=3).contains(&begins), "{begins} in ten seconds");
+        assert_eq!(active.last(), Some(&false));
     }
 }

@@ -3,6 +3,7 @@
 //! Packets, not bytes; no reaction to loss.
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::time::Duration;
 
 use whalescale_core::time::Instant;
@@ -225,10 +226,16 @@ impl Bbr {
             self.window = LEAST_WINDOW;
         }
     }
+}
 
-    /// Least round trip in ms, packets a second, packets by which ACKs come in lumps.
-    pub fn estimates(&self) -> (f64, f64, f64) {
+impl fmt::Display for Bbr {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let least = self.least.as_secs_f64() * 1e3;
+        let (window, rate) = (self.window, self.rate());
         let lumps = self.lumps[0].max(self.lumps[1]);
-        (self.least.as_secs_f64() * 1e3, self.rate(), lumps)
+        write!(
+            to,
+            "window {window:.0}, {rate:.0}/s, {least:.1} ms, lumps of {lumps:.0}"
+        )
     }
 }

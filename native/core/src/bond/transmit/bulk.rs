@@ -42,7 +42,7 @@ impl Bond {
                 break;
             };
             let left = self.bulk.bytes();
-            let backlogged = self.equaliser.is_backlogged(now, bytes, left, choice);
+            let backlogged = self.equaliser.is_backlogged(now, (bytes, left), choice);
             self.start_gently(choice.place);
             self.send(choice.place, packet, backlogged, sealer, now, drops, emit);
         }
