@@ -18,14 +18,20 @@ import type {
 import { Random } from './random.js'
 import type { Suspicion } from './suspicion.js'
 
-/** What reads records: decoding, and whether the signature is the node's. */
+/** What reads records: decoding, whether the signature is the node's, and what to hold of one. */
 export type RecordReader = {
   decode(bytes: Uint8Array): SignedRecord | RecordProblem
   isAuthentic(record: SignedRecord): boolean
+  /** `bytes` are those that `record` was read from; they belong to a datagram. */
+  keep(record: SignedRecord, bytes: Uint8Array): HeldRecord
 }
 
 /** A record that was verified, and the bytes to pass on. */
-export type HeldRecord = Omit<NodeRecord, 'nodeId'> & { readonly bytes: Uint8Array }
+export type HeldRecord = Omit<NodeRecord, 'nodeId'> & {
+  readonly bytes: Uint8Array
+  /** Those of its endpoints that only the same network reaches. */
+  readonly local: readonly string[]
+}
 
 /** What somebody says of a peer's address; advice. */
 type Hint = { readonly endpoint: string; readonly by: string; readonly at: number }

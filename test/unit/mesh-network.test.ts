@@ -18,7 +18,7 @@ function network(options: Partial<NetworkOptions> & { nodes: number }): Network 
 }
 
 function endpointsKnown(net: Network): boolean {
-  return net.nodes.every((node) => node.routes.size === net.nodes.length - 1)
+  return net.nodes.every((node) => net.routes.count(node) === net.nodes.length - 1)
 }
 
 /** When each other node first held `peer` in that state, in milliseconds from now on. */
@@ -159,11 +159,31 @@ t.test('a node that moves is known at its new address everywhere within 2 s', (t
   const mover = last(net.nodes)
   const moved = '203.0.113.99:51820'
   net.move(mover, moved)
-  const id = mover.identity.nodeId
-  const knowing = (): Node[] =>
-    net.nodes.filter(({ routes }) => routes.get(id)?.includes(moved) ?? false)
+  const knowing = (): Node[] => net.nodes.filter((node) => net.routes.has(node, mover, moved))
   net.run(net.now + 2_000, () => knowing().length === 11)
   t.equal(knowing().length, 11, `seed ${seed}`)
+  t.end()
+})
+
+t.test('a node that was cut off while others moved knows where they are within 20 s', (t) => {
+  for (let run = 0; run < 10; run += 1) {
+    const net = network({ nodes: 12, anchors: 1, seed: seed + run })
+    net.start(500)
+    net.run(20_000)
+    const others = net.nodes.slice(1)
+    const deaf = last(others.splice(-1))
+    net.cut([deaf])
+    for (const node of others) net.move(node, `203.0.113.${node.index}:51820`)
+    net.run(net.now + 1_500)
+    net.mend()
+    const knowsAll = (): boolean =>
+      others.every(({ identity, endpoint }) => {
+        const { record } = deaf.mesh.peers.get(identity.nodeId) ?? {}
+        return record?.endpoints.includes(endpoint) ?? false
+      })
+    t.notOk(knowsAll(), 'it was deaf')
+    t.ok(net.run(net.now + 20_000, knowsAll), `seed ${seed + run}`)
+  }
   t.end()
 })
 
