@@ -246,7 +246,7 @@ impl Trial {
         let in_vain = !self.gained && self.cycle >= PATIENCE;
         self.cycle += 1;
         // One cycle may have another reason, such as BBR's look for the least round trip.
-        self.losses <= u32::from(self.gained) && !in_vain
+        self.losses <= 1 && !in_vain
     }
 }
 
