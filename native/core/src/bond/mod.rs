@@ -7,6 +7,7 @@
 pub mod arrivals;
 pub mod bare;
 pub(crate) mod classify;
+mod equalise;
 pub mod feedback;
 pub mod model;
 mod queue;

@@ -6,6 +6,11 @@
 use std::str::FromStr;
 use std::time::Duration;
 
+use arrayvec::ArrayVec;
+
+/// Paths of one peer: what the path number in the shim can tell apart.
+pub(crate) const PATHS: usize = 16;
+
 /// What is known of one path at the moment of choice.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Candidate {
@@ -44,6 +49,12 @@ pub(crate) trait Scheduler: Send {
     /// How much longer the queue has to be, nanoseconds, for all paths to be in use.
     fn spread(&self, _paths: &[Candidate]) -> i64 {
         0
+    }
+
+    /// The paths on which packets arrive in their order, as far as they are of use; none if the order
+    /// is left to chance.
+    fn in_order(&self, _paths: &[Candidate]) -> ArrayVec<Candidate, PATHS> {
+        ArrayVec::new()
     }
 
     /// Whether every packet goes on every path.
@@ -140,6 +151,10 @@ impl Scheduler for Edpf {
             place: path.place,
             ahead,
         })
+    }
+
+    fn in_order(&self, paths: &[Candidate]) -> ArrayVec<Candidate, PATHS> {
+        Self::useful(paths).copied().take(PATHS).collect()
     }
 
     fn spread(&self, paths: &[Candidate]) -> i64 {

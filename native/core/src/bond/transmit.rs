@@ -23,6 +23,7 @@ use crate::time::Instant;
 
 use super::bare::{FAR, Switch};
 use super::classify::Classifier;
+use super::equalise::Equaliser;
 use super::queue::{Packet, Queue};
 use super::ring::RingMemory;
 use super::schedule::{Policy, Scheduler};
@@ -53,6 +54,7 @@ pub(crate) struct Bond {
     bulk: Queue,
     classifier: Classifier,
     scheduler: Box<dyn Scheduler>,
+    equaliser: Equaliser,
     repairs: VecDeque<(PathId, u64)>,
     /// How many more may be asked for.
     repairs_left: f64,
@@ -89,6 +91,7 @@ impl Bond {
             bulk: Queue::default(),
             classifier: Classifier::default(),
             scheduler: policy.scheduler(),
+            equaliser: Equaliser::default(),
             repairs: VecDeque::new(),
             repairs_left: 0.0,
             orphans: VecDeque::new(),

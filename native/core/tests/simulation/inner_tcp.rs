@@ -1,11 +1,12 @@
 //! A bulk TCP flow inside the tunnel, as far as it decides on the rate: slow start with Linux's HyStart,
-//! CUBIC, loss found by RACK. No handshake, no flow control, no time-out but a coarse one.
+//! CUBIC, or BBR; loss found by RACK. No handshake, no flow control, no time-out but a coarse one.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use whalescale_core::time::Instant;
 
+use crate::inner_bbr::{Bbr, Sample};
 use crate::pair::{A_INNER, B_INNER, ms, payload, udp_packet};
 use crate::uplinks::Uplinks;
 
@@ -29,6 +30,10 @@ const TRAIN_PAUSE: Duration = ms(2);
 struct Flight {
     at: Instant,
     again: bool,
+    /// When it left: what had been delivered, when the last of that was, and when that had left.
+    delivered: u64,
+    delivered_at: Instant,
+    earlier: Instant,
 }
 
 pub struct InnerTcp {
@@ -53,6 +58,13 @@ pub struct InnerTcp {
     in_order: u32,
     /// When B had more in order.
     progress: Vec<Instant>,
+    /// Instead of CUBIC.
+    pub bbr: Option<Bbr>,
+    delivered: u64,
+    delivered_at: Instant,
+    earlier: Instant,
+    /// When BBR's pace lets the next packet out.
+    paced: Instant,
     /// Bytes that arrived in each 100 ms since the start.
     pub arrived: Vec<u64>,
     pub retransmits: u32,
@@ -93,8 +105,21 @@ impl InnerTcp {
             beyond: BTreeSet::new(),
             in_order: 0,
             progress: vec![now],
+            bbr: None,
+            delivered: 0,
+            delivered_at: now,
+            earlier: now,
+            paced: now,
             arrived: Vec::new(),
             retransmits: 0,
+        }
+    }
+
+    /// A flow whose congestion control is BBR.
+    pub fn bbr(now: Instant) -> Self {
+        Self {
+            bbr: Some(Bbr::new(now)),
+            ..Self::new(now)
         }
     }
 
@@ -143,8 +168,12 @@ impl InnerTcp {
                 let numbers = payload(ack)
                     .chunks_exact(4)
                     .filter_map(|four| four.try_into().ok());
-                for number in numbers {
-                    self.acked(now, u32::from_be_bytes(number));
+                let before = self.delivered;
+                let newest = (numbers.map(u32::from_be_bytes))
+                    .filter_map(|number| self.acked(now, number))
+                    .max_by_key(|sent| sent.at);
+                if let Some(sent) = newest {
+                    self.model(now, sent, before);
                 }
             }
             self.find_lost(now);
@@ -180,10 +209,26 @@ impl InnerTcp {
         gaps.max().expect("two times")
     }
 
-    fn acked(&mut self, now: Instant, number: u32) {
-        let Some(sent) = self.flight.remove(&number) else {
-            return;
-        };
+    /// The newest packet of an ACK gives BBR its sample.
+    fn model(&mut self, now: Instant, sent: Flight, before: u64) {
+        let Some(bbr) = &mut self.bbr else { return };
+        self.earlier = sent.at;
+        let (leaving, arriving) = (sent.at - sent.earlier, now - sent.delivered_at);
+        bbr.acked(&Sample {
+            now,
+            rtt: now - sent.at,
+            delivered: self.delivered,
+            delivered_before: sent.delivered,
+            acked: self.delivered - before,
+            interval: leaving.max(arriving),
+            flight: self.flight.len(),
+        });
+    }
+
+    fn acked(&mut self, now: Instant, number: u32) -> Option<Flight> {
+        let sent = self.flight.remove(&number)?;
+        self.delivered += 1;
+        self.delivered_at = now;
         // RFC 8985, section 6.2: so soon, it was not what was sent again that arrived.
         if !sent.again || now - sent.at >= self.least_rtt {
             self.newest = self.newest.max(sent.at);
@@ -192,12 +237,14 @@ impl InnerTcp {
             self.last_rtt = now - sent.at;
             self.least_rtt = self.least_rtt.min(self.last_rtt);
         }
-        if self.window < self.threshold {
+        if self.bbr.is_some() {
+        } else if self.window < self.threshold {
             self.window += 1.0;
             self.hystart(now, number);
         } else if sent.at >= self.recovery {
             self.cubic(now);
         }
+        Some(sent)
     }
 
     fn hystart(&mut self, now: Instant, number: u32) {
@@ -281,7 +328,18 @@ impl InnerTcp {
 
     fn send(&mut self, links: &mut Uplinks) {
         let now = links.pair.now().instant;
-        while (self.flight.len() as f64) < self.window {
+        if self.flight.is_empty() {
+            (self.earlier, self.delivered_at) = (now, now);
+        }
+        let window = self.bbr.as_ref().map_or(self.window, |bbr| bbr.window);
+        let pace = self.bbr.as_ref().and_then(Bbr::pace);
+        self.paced = self.paced.max(Instant::from_nanos(
+            now.as_nanos().saturating_sub(1_000_000),
+        ));
+        while (self.flight.len() as f64) < window && (pace.is_none() || self.paced <= now) {
+            if let Some(pace) = pace {
+                self.paced = self.paced + Duration::from_secs_f64(1.0 / pace);
+            }
             let again = self.lost.pop();
             let number = again.unwrap_or(self.next);
             if again.is_none() {
@@ -293,7 +351,14 @@ impl InnerTcp {
             links.pair.a.tun(&segment, at);
             links.pair.flush();
             let again = again.is_some();
-            self.flight.insert(number, Flight { at: now, again });
+            let flight = Flight {
+                at: now,
+                again,
+                delivered: self.delivered,
+                delivered_at: self.delivered_at,
+                earlier: self.earlier,
+            };
+            self.flight.insert(number, flight);
         }
     }
 }

@@ -10,6 +10,7 @@
 
 mod bonding;
 mod cipher;
+mod inner_bbr;
 mod inner_tcp;
 mod node;
 mod pair;
@@ -19,6 +20,7 @@ mod ahead;
 mod configuration;
 mod cookie;
 mod corpus_writer;
+mod equalise;
 mod failover;
 mod goodput;
 mod hello;

@@ -7,9 +7,9 @@ use crate::sender::{SendError, Transmit};
 use crate::time::Instant;
 
 use super::super::queue::Packet;
-use super::super::schedule::Candidate;
+use super::super::schedule::{Candidate, PATHS};
 use super::datagram::{recycle, wire_len};
-use super::paths::{PATHS, Path};
+use super::paths::Path;
 use super::{Bond, Sealer};
 
 /// How often a suspected path is given a packet, while there are any.
@@ -30,7 +30,12 @@ impl Bond {
             let bytes = wire_len(len);
             let candidates = self.candidates(now, bytes);
             let queued = self.bulk.bytes();
-            let Some(choice) = self.scheduler.choose(bytes, queued, &candidates) else {
+            let choice = self.scheduler.choose(bytes, queued, &candidates);
+            let ordered = self.scheduler.in_order(&candidates);
+            let choice = self
+                .equaliser
+                .revise(now, (bytes, queued), &ordered, choice);
+            let Some(choice) = choice else {
                 break;
             };
             let spread = self.scheduler.spread(&candidates);
@@ -38,7 +43,8 @@ impl Bond {
             let Some(packet) = self.next_bulk(now, choice.ahead, spread, drops) else {
                 break;
             };
-            let backlogged = self.bulk.bytes() > choice.ahead;
+            let left = self.bulk.bytes();
+            let backlogged = self.equaliser.is_backlogged(now, (bytes, left), choice);
             self.start_gently(choice.place);
             self.send(choice.place, packet, backlogged, sealer, now, drops, emit);
         }

@@ -13,10 +13,8 @@ use crate::time::Instant;
 
 use super::super::model::PathModel;
 use super::super::ring::Ring;
+use super::super::schedule::PATHS;
 use super::Bond;
-
-/// Paths of one peer: what the path number in the shim can tell apart.
-pub(super) const PATHS: usize = 16;
 
 /// Paths that a feedback goes on while all is well: two, so that the death of one costs none.
 pub(super) const FEEDBACK_COPIES: usize = 2;
