@@ -6,6 +6,7 @@
 
 mod bulk;
 mod datagram;
+mod outbox;
 mod paths;
 mod repairs;
 mod watch;
@@ -179,6 +180,10 @@ impl Bond {
         }
         self.probe_suspects(sealer, now, drops, &mut emit);
         self.send_bulk(sealer, now, drops, &mut emit);
+        for path in &mut self.paths {
+            path.outbox
+                .flush(self.peer, path.endpoint, drops, &mut emit);
+        }
     }
 
     /// The path on which a packet sent now arrives first, its pacing aside; not `but`, if there is another.
@@ -239,9 +244,10 @@ impl Bond {
             .sent_bytes
             .fetch_add(packet.bytes.len() as u64, Relaxed);
         let (origin, suspect) = (path.id, path.is_suspect());
-        if transmit(self.peer, path.endpoint, &packet.bytes, emit).is_err() {
-            drops.count(DropReason::SendFailed);
+        if !path.outbox.takes(packet.bytes.len()) {
+            path.outbox.flush(self.peer, path.endpoint, drops, emit);
         }
+        path.outbox.push(&packet.bytes);
         self.earn_repairs();
         let everywhere = self.scheduler.duplicates();
         let bytes = packet.bytes.len() as f64;

@@ -14,6 +14,7 @@ use crate::time::Instant;
 use super::super::model::PathModel;
 use super::super::ring::Ring;
 use super::Bond;
+use super::outbox::Outbox;
 
 /// Paths of one peer: what the path number in the shim can tell apart.
 pub(super) const PATHS: usize = 16;
@@ -28,6 +29,7 @@ pub(super) struct Path {
     pub(super) role: PathRole,
     pub(super) model: PathModel,
     pub(super) ring: Ring,
+    pub(super) outbox: Outbox,
     pub(super) next_sequence: u64,
     pub(super) health: PathHealth,
     /// When a packet last went on it while it was suspected.
@@ -104,6 +106,7 @@ impl Bond {
                 role,
                 model,
                 ring: Ring::sharing(&self.memory),
+                outbox: Outbox::default(),
                 next_sequence: 0,
                 health,
                 probed_at: Instant::default(),
