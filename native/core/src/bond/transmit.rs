@@ -137,12 +137,14 @@ impl Bond {
     ) {
         let padded = padded(len, inner_mtu);
         let mut bytes = self.pool.pop().unwrap_or_default();
-        bytes.clear();
         bytes.resize(HEADER_LEN + SHIM_LEN + padded + TAG_LEN, 0);
-        let Some(inner) = bytes.get_mut(HEADER_LEN + SHIM_LEN..HEADER_LEN + SHIM_LEN + len) else {
+        let payload = bytes.get_mut(HEADER_LEN + SHIM_LEN..HEADER_LEN + SHIM_LEN + padded);
+        let Some((inner, padding)) = payload.and_then(|payload| payload.split_at_mut_checked(len))
+        else {
             return;
         };
         write(inner);
+        padding.fill(0);
         let sparse = self.classifier.is_sparse(inner, len, now) && self.express.len() < EXPRESS;
         let packet = Packet {
             bytes,

@@ -46,6 +46,11 @@ impl Pacer {
         self.resting = self.resting && wait > 0.0 || self.debt >= BURST * rate;
     }
 
+    /// Whether the last packet ended a burst.
+    pub fn is_resting(&self) -> bool {
+        self.resting
+    }
+
     pub fn ready_at(&self, now: Instant, rate: f64) -> Instant {
         let wait = if self.resting {
             self.wait(now, rate).max(0.0)

@@ -21,8 +21,8 @@ impl Outbox {
     /// Whether a datagram of `len` bytes may join.
     pub(super) fn takes(&self, len: usize) -> bool {
         let uniform = self.datagrams.len() == self.stride * self.count && len <= self.stride;
-        let room = self.count < limits::RUN_DATAGRAMS
-            && self.datagrams.len() + len <= limits::RUN_BYTES;
+        let room =
+            self.count < limits::RUN_DATAGRAMS && self.datagrams.len() + len <= limits::RUN_BYTES;
         self.count == 0 || uniform && room
     }
 
