@@ -110,7 +110,7 @@ impl Bond {
                 Candidate {
                     place,
                     ready: unpaced || path.model.can_send(now),
-                    open: unpaced || path.model.has_room(),
+                    open: unpaced || path.model.is_open(now, path.base_rtt()),
                     arrival: measured(path).unwrap_or(probed),
                     rate: path.model.rate(),
                     link: path.model.link(),
