@@ -132,17 +132,14 @@ impl PathModel {
         paced.max(last + silence + overdue + FEEDBACK_INTERVAL)
     }
 
-    /// Twice what the path holds, so that a path that dies silently is not flooded. Until that is measured,
-    /// twice what it has carried: an inner flow's slow start needs no more.
+    /// Twice what the path holds, so that a path that dies silently is not flooded.
     fn flight_max(&self) -> f64 {
         let rtt = self.delays.rtt().map_or(0.0, |rtt| rtt.as_secs_f64());
-        let rate = match self.control.capacity() {
-            None => {
-                let carried = self.ring.last().total.saturating_sub(self.ring.bytes());
-                return INITIAL_FLIGHT + 2.0 * carried as f64;
-            }
-            Some(capacity) if self.control.is_presumed() => capacity,
-            Some(_) => self.pacing.max(self.control.link()),
+        let capacity = self.control.capacity().unwrap_or(0.0);
+        let rate = if self.control.is_presumed() {
+            capacity
+        } else {
+            self.pacing.max(self.control.link())
         };
         INITIAL_FLIGHT + rate * (2.0 * rtt + 0.02)
     }
