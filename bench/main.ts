@@ -20,7 +20,7 @@ import { renderTables } from './throughput/table.js'
 import { writeResult } from './throughput/write.js'
 
 const USAGE = `usage: npm run bench -- throughput [--quick] [--only NAME,...] [--rounds N]
-       npm run bench -- multipath [--quick] [--only SCENARIO,...] [--schedulers NAME,...] [--seeds N]
+       npm run bench -- multipath [--quick | --bars] [--only SCENARIO,...] [--schedulers NAME,...] [--seeds N|A..B]
        npm run bench -- mesh [--quick] [--only PART,...]
        npm run bench -- gossip [--quick]
        npm run bench -- peers [--only NAME,...] [--refresh]
@@ -31,18 +31,20 @@ const USAGE = `usage: npm run bench -- throughput [--quick] [--only NAME,...] [-
   gossip        networks of mesh machines on virtual time
   peers         builds the peers into the cache and prints their versions
   --quick       short loads and two rounds: shows that it works, not how fast it is
+  --bars        multipath: what has to be reached, three times; the rest of the grid once; some 25 minutes
   --only        these peers: ${ALL_PEERS.map((peer) => peer.name).join(', ')}
                 or these scenarios: ${scenarioNames}
                 or these parts of mesh: ${partNames}
   --rounds      turns of every peer (default 5, quick 2)
   --schedulers  the first is held to the bars: ${SCHEDULERS.join(', ')}
-  --seeds       runs of every scenario with chance in it (default 10, quick 1)
+  --seeds       runs of every scenario with chance in it (default 10, bars 3, quick 1), or a part of them: 4..6
   --refresh     forget what was built and take the newest releases`
 
 const FULL = {
   rounds: 5,
   loadSeconds: 5,
   idlePingSeconds: 2,
+  quietSeconds: 15,
   idleCpuSeconds: 5,
   startUpTries: 3,
 } as const
@@ -50,6 +52,7 @@ const QUICK = {
   rounds: 2,
   loadSeconds: 2,
   idlePingSeconds: 1,
+  quietSeconds: 1,
   idleCpuSeconds: 2,
   startUpTries: 3,
 } as const
@@ -73,8 +76,10 @@ async function main(): Promise<void> {
   }
   if (rest.length > 0) throw usage(`unexpected argument ${rest.join(' ')}`)
   if (command === 'multipath') {
-    const { quick, only, schedulers, seeds } = values
-    return multipath({ quick, only, schedulers, seeds }, print, progress)
+    const { quick, bars, only, schedulers, seeds } = values
+    if (quick && bars) throw usage('--quick or --bars, not both')
+    const mode = quick ? 'quick' : bars ? 'bars' : 'full'
+    return multipath({ mode, only, schedulers, seeds }, print, progress)
   }
   if (command === 'mesh') {
     const { quick, only } = values
@@ -95,6 +100,7 @@ function readArguments() {
       options: {
         quick: { type: 'boolean', default: false },
         only: { type: 'string' },
+        bars: { type: 'boolean', default: false },
         rounds: { type: 'string' },
         schedulers: { type: 'string' },
         seeds: { type: 'string' },

@@ -1,19 +1,26 @@
 /**
  * Keeps the generated parts of README.md equal to what they come from: the table of configuration keys
- * to the schema, the table of speeds to the last full run of the bench. Without arguments a difference
+ * to the schema, the tables of speeds and of bonding to the last runs of the bench. Without arguments a difference
  * is an error; with --write the parts are replaced. Needs dist/ and build/tsc/.
  */
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { configurationMarkdown } from '#src/config/reference.js'
+import { multipathMarkdown } from '../build/tsc/bench/multipath/markdown.js'
 import { throughputMarkdown } from '../build/tsc/bench/throughput/markdown.js'
 
 const readme = fileURLToPath(new URL('../README.md', import.meta.url))
-const figures = fileURLToPath(new URL('../bench/results/throughput.json', import.meta.url))
+/** @param {string} name */
+const figures = (name) => fileURLToPath(new URL(`../bench/results/${name}.json`, import.meta.url))
 
 /** @type {Record<string, string>} by the name in the markers around it */
 const parts = { configuration: configurationMarkdown() }
-if (existsSync(figures)) parts['bench'] = throughputMarkdown(readFileSync(figures, 'utf8'))
+for (const { part, file, markdown } of [
+  { part: 'bench', file: figures('throughput'), markdown: throughputMarkdown },
+  { part: 'multipath', file: figures('multipath-bars'), markdown: multipathMarkdown },
+]) {
+  if (existsSync(file)) parts[part] = markdown(readFileSync(file, 'utf8'))
+}
 
 const text = readFileSync(readme, 'utf8')
 const wanted = Object.entries(parts).reduce((all, [name, content]) => {

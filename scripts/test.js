@@ -16,7 +16,7 @@ import { Parser } from 'tap-parser'
 const root = fileURLToPath(new URL('..', import.meta.url))
 /** End-to-end tests mostly wait, and every file has namespaces of its own; one takes minutes. */
 const suites = [
-  { directory: 'test/unit', jobs: 2, timeout: 60 },
+  { directory: 'test/unit', jobs: 2, timeout: 300 },
   { directory: 'test/e2e', jobs: 3, timeout: 300 },
 ]
 const count = { passed: 0, failed: 0, skipped: 0 }

@@ -5,6 +5,8 @@ import type { KeyObject } from 'node:crypto'
 import { encodeNodeId } from '#src/config/identity.js'
 import { recordReader } from '#src/node/mesh.js'
 import type { MeshOptions } from '#src/node/mesh.js'
+import type { HeldRecord } from '#src/peers/state.js'
+import type { SignedRecord } from '#src/wire/record.js'
 import { isSignedBy, signedMessage } from '#src/wire/signature.js'
 
 export interface Identity {
@@ -29,31 +31,45 @@ function rawPublicKey(key: KeyObject): Uint8Array {
   return createPublicKey(key).export({ format: 'der', type: 'spki' }).subarray(-32)
 }
 
-/** The shipped reader, with a memory that all nodes share. */
-export function sharedReader(): MeshOptions['reader'] {
+type Reader = MeshOptions['reader']
+type Decoded = ReturnType<Reader['decode']>
+
+/**
+ * The shipped reader, asked once for each bytes: what it gives is never changed, so all nodes of a process
+ * may hold the same.
+ */
+export function sharedReader(): Reader {
   const shipped = recordReader(isSignedBy)
-  const decoded = new Map<string, ReturnType<typeof shipped.decode>>()
-  const authentic = new Map<string, boolean>()
-  const keyOf = (bytes: Uint8Array): string =>
-    Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('latin1')
+  const byBytes = new Map<string, Decoded>()
+  /** A start gives every node the same arrays, each a buffer of its own: no need to look at the bytes. */
+  const byArray = new Map<Uint8Array, Decoded>()
+  const authentic = new Map<SignedRecord, boolean>()
+  const kept = new Map<SignedRecord, HeldRecord>()
+  const decode = (bytes: Uint8Array): Decoded =>
+    found(byBytes, latin1(bytes), () => shipped.decode(bytes.slice()))
   return {
-    decode: (bytes) => {
-      const key = keyOf(bytes)
-      let record = decoded.get(key)
-      if (record === undefined) {
-        record = shipped.decode(bytes.slice())
-        decoded.set(key, record)
-      }
-      return record
-    },
-    isAuthentic: (record) => {
-      const key = keyOf(record.signature) + keyOf(record.body)
-      let result = authentic.get(key)
-      if (result === undefined) {
-        result = shipped.isAuthentic(record)
-        authentic.set(key, result)
-      }
-      return result
-    },
+    decode: (bytes) =>
+      bytes.length === bytes.buffer.byteLength
+        ? found(byArray, bytes, () => decode(bytes))
+        : decode(bytes),
+    isAuthentic: (record) => found(authentic, record, () => shipped.isAuthentic(record)),
+    keep: (record, bytes) => found(kept, record, () => shipped.keep(record, bytes)),
   }
+}
+
+function latin1(bytes: Uint8Array): string {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('latin1')
+}
+
+function found<Key, Value>(
+  known: { get(key: Key): Value | undefined; set(key: Key, value: Value): unknown },
+  key: Key,
+  make: () => Value,
+): Value {
+  let value = known.get(key)
+  if (value === undefined) {
+    value = make()
+    known.set(key, value)
+  }
+  return value
 }

@@ -63,12 +63,16 @@ export function bytesPerKnownPeer(count: number): number {
     acquaint(mesh, peers)
     return mesh
   }
-  // Compiles what the second one uses.
-  build()
-  const before = used()
-  const mesh = build()
-  const bytes = (used() - before) / count
-  const held = [...mesh.peers.values()].filter(({ record }) => record !== null).length
-  if (held < count) throw new Error(`${held} of ${count} records are held`)
-  return bytes
+  const measure = (): number => {
+    const before = used()
+    const mesh = build()
+    const bytes = (used() - before) / count
+    const held = [...mesh.peers.values()].filter(({ record }) => record !== null).length
+    if (held < count) throw new Error(`${held} of ${count} records are held`)
+    return bytes
+  }
+  // Compiles what the others use, which is no memory of a peer.
+  measure()
+  const [, median = Infinity] = [measure(), measure(), measure()].sort((one, other) => one - other)
+  return median
 }

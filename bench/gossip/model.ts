@@ -24,9 +24,6 @@ export interface Node {
   sentBytes: number
   /** Of these, what sessions cost beside the messages. */
   sessionBytes: number
-  sentMessages: number
-  /** Where it tries each node. */
-  readonly routes: Map<string, readonly string[]>
   wakeAt: number
 }
 

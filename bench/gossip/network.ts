@@ -23,10 +23,12 @@ import {
   type Session,
 } from './model.js'
 import { EventQueue } from './queue.js'
+import { Routes } from './routes.js'
 
 export class Network {
   readonly options: NetworkOptions
   readonly nodes: Node[]
+  readonly routes: Routes
   now = 0
   /** Called for every effect, before it is carried out. */
   watch: (node: Node, effect: Effect) => void = () => undefined
@@ -40,6 +42,7 @@ export class Network {
   constructor(options: NetworkOptions) {
     this.options = options
     this.#random = new Random(options.seed)
+    this.routes = new Routes(options.nodes)
     this.nodes = Array.from({ length: options.nodes }, (_, index) => this.#newNode(index))
     this.#byId = new Map(this.nodes.map((node) => [node.identity.nodeId, node]))
   }
@@ -56,7 +59,7 @@ export class Network {
   startNode(node: Node, delay: number, records: readonly Uint8Array[] = [], quiet = false): void {
     const sequence = node.mesh.self.reserved + (records.length > 0 ? 16 : 0)
     if (node.mesh.startedAt !== Infinity) node.mesh = this.#newMesh(node.identity)
-    node.routes.clear()
+    this.routes.clear(node)
     const at = this.now + delay
     this.#queue.add(at, { type: 'boot', node })
     const input = (value: Input): void => {
@@ -141,8 +144,6 @@ export class Network {
       alive: false,
       sentBytes: 0,
       sessionBytes: 0,
-      sentMessages: 0,
-      routes: new Map(),
       wakeAt: Infinity,
     }
   }
@@ -208,12 +209,11 @@ export class Network {
         this.#queue.add(this.now, { type: 'input', node, input })
         return
       }
-      case 'endpoints':
-        node.routes.set(
-          effect.peer,
-          effect.candidates.map(({ endpoint }) => endpoint),
-        )
+      case 'endpoints': {
+        const target = this.#byId.get(effect.peer)
+        if (target !== undefined) this.routes.set(node, target, effect.candidates)
         return
+      }
       case 'connect': {
         const target = this.#byId.get(effect.peer)
         if (target === undefined) return
@@ -251,7 +251,6 @@ export class Network {
     }
     session.usedAt = this.now
     from.sentBytes += datagramBytes + Math.ceil((4 + body.length) / 16) * 16
-    from.sentMessages += 1
     if (this.#isLost(from, to)) return
     const input = { type: 'message', from: from.identity.nodeId, kind, body } as const
     this.#deliver(to, input, this.#delay())
@@ -285,8 +284,7 @@ export class Network {
     session.attempt = attempt
     from.sentBytes += openBytes.initiator
     from.sessionBytes += openBytes.initiator
-    const known = from.routes.get(to.identity.nodeId)?.includes(to.endpoint) ?? false
-    const reaches = known && to.alive && !this.#isLost(from, to)
+    const reaches = this.routes.has(from, to, to.endpoint) && to.alive && !this.#isLost(from, to)
     if (reaches) {
       to.sentBytes += openBytes.responder
       to.sessionBytes += openBytes.responder

@@ -2,10 +2,10 @@
  * How long real agents take: to know all of each other, to see one die, to follow one that moves, to
  * start with every anchor dead. Times are those of the agents' own events, or of answered packets.
  */
-import { up } from '../../test/e2e/agent.js'
-import type { Agent, NodeFiles } from '../../test/e2e/agent.js'
-import { until } from '../../test/e2e/bed.js'
-import type { Bed } from '../../test/e2e/bed.js'
+import { up } from '../../test/bed/agent.js'
+import type { Agent, NodeFiles } from '../../test/bed/agent.js'
+import { until } from '../../test/bed/bed.js'
+import type { Bed } from '../../test/bed/bed.js'
 import {
   addressOf,
   answers,
@@ -14,8 +14,8 @@ import {
   makeLan,
   nameOf,
   overlayOf,
-} from '../../test/e2e/mesh.js'
-import type { Lan } from '../../test/e2e/mesh.js'
+} from '../../test/bed/mesh.js'
+import type { Lan } from '../../test/bed/mesh.js'
 
 /** Longer than any bar; beyond it a step has failed. */
 const patienceMs = 60_000

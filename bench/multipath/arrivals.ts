@@ -17,13 +17,30 @@ export function longestGap(arrivals: Arrivals, from: number, to: number): number
   return Math.max(0, ...inside)
 }
 
-/** Seconds from `from` until a whole `windowMs` reached `mbit`, or until `to` when none did. */
-export function secondsUntil(
+/** Milliseconds of the longest pause that begins before `from`, or less than `withinMs` after it, counted from there. */
+export function gapAt(arrivals: Arrivals, from: number, withinMs: number): number {
+  const near = arrivals.gaps.filter(([at]) => at < from + withinMs)
+  return Math.max(0, ...near.map(([at, length]) => at + length - Math.max(at, from)))
+}
+
+/**
+ * Seconds from `from` until `mbit` is reached to stay: every `windowMs` of the `heldMs` that follow has it. A burst does
+ * not count where `heldMs` is more than two windows, all of which it could be part of. Until `to`, if that never happens.
+ */
+export function secondsUntilHeld(
   arrivals: Arrivals,
-  { from, to, mbit, windowMs }: { from: number; to: number; mbit: number; windowMs: number },
+  {
+    from,
+    to,
+    mbit,
+    windowMs,
+    heldMs,
+  }: { from: number; to: number; mbit: number; windowMs: number; heldMs: number },
 ): number {
+  let since = from
   for (let at = from; at + windowMs <= to; at += arrivals.binMs) {
-    if (rate(arrivals, at, at + windowMs) >= mbit) return (at + windowMs - from) / 1000
+    if (rate(arrivals, at, at + windowMs) < mbit) since = at + arrivals.binMs
+    else if (at + windowMs - since >= heldMs) return (since - from) / 1000
   }
   return (to - from) / 1000
 }

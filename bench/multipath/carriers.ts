@@ -12,7 +12,7 @@ import { answersPing, settle } from '../peers/settle.js'
 import type { Route } from './flows.js'
 import type { Underlay } from './underlay.js'
 
-export const SCHEDULERS = ['auto', 'edpf', 'wrr', 'minrtt', 'redundant'] as const
+export const SCHEDULERS = ['edpf', 'wrr', 'minrtt', 'redundant'] as const
 export type Scheduler = (typeof SCHEDULERS)[number]
 
 export interface Carried {

@@ -5,40 +5,25 @@ import { run } from '#src/cli/demo/command.js'
 import { ExitCode, WhalescaleError } from '#src/errors.js'
 import { whalescaleVersion } from '../peers/agents.js'
 import { SCHEDULERS, type Scheduler } from './carriers.js'
-import type { Settings } from './result.js'
+import { agree, isComplete, merge } from './merge.js'
+import { MODES, type Mode, type ModeName } from './mode.js'
+import type { Result, Settings } from './result.js'
 import { runMultipath } from './run.js'
-import { SCENARIOS, type Scenario } from './scenario.js'
+import { SCENARIOS } from './scenario.js'
 import { renderTables } from './table.js'
-import { writeResult } from './write.js'
+import { readResult, writeResult } from './write.js'
 
 export interface MultipathOptions {
-  readonly quick: boolean
+  readonly mode: ModeName
   readonly only: string | undefined
   readonly schedulers: string | undefined
   readonly seeds: string | undefined
 }
 
-const FULL = {
-  warmUpSeconds: 3,
-  loadSeconds: 8,
-  silentSeconds: 3,
-  afterCutSeconds: 8,
-  afterReturnSeconds: 12,
-  afterUdpReturnSeconds: 5,
-} as const
-const QUICK = {
-  warmUpSeconds: 1.5,
-  loadSeconds: 3,
-  silentSeconds: 2,
-  afterCutSeconds: 3,
-  afterReturnSeconds: 11,
-  afterUdpReturnSeconds: 3,
-} as const
-const FULL_SEEDS = 10
-/** Of scenarios without chance or without a bar of their own. */
-const MOST_ROUNDS = 2
 /** Bounds a run to hours, not days. */
 const MOST_SEEDS = 100
+/** `redundant` aggregates nothing: it has scenarios of its own. */
+const COMPARED: readonly Scheduler[] = SCHEDULERS.filter((name) => name !== 'redundant')
 
 const TOOLS = [
   { command: 'sysctl', args: ['--version'], debian: 'procps' },
@@ -53,38 +38,52 @@ export async function multipath(
   print: (line: string) => void,
   progress: (line: string) => void,
 ): Promise<void> {
-  const { quick } = options
-  const scenarios = selectScenarios(options)
-  const schedulers = selectSchedulers(options)
-  const seeds = seedsOf(options)
+  const { only, schedulers: named, seeds } = options
+  const mode = MODES[options.mode]
+  const scenarios =
+    only === undefined ? mode.scenarios : pick(only, SCENARIOS, ({ name }) => name, 'scenario')
+  const all = mode.compares ? COMPARED : (['edpf'] as const)
+  const schedulers =
+    named === undefined ? all : pick(named, SCHEDULERS, (name) => name, 'scheduler')
+  const whole = settingsOf(options.mode, mode, all)
+  const settings = { ...whole, ...(seeds !== undefined && seedsAsked(seeds, mode)), schedulers }
   await requireTools()
   await whalescaleVersion()
-  const settings: Settings = {
-    ...(quick ? QUICK : FULL),
-    quick,
-    schedulers,
-    seeds,
-    rounds: Math.min(seeds, MOST_ROUNDS),
-  }
-  const result = await runMultipath(scenarios, schedulers, settings, progress)
+  const measured = await runMultipath(scenarios, schedulers, settings, progress)
   progress('')
+  const isPart = [only, named, seeds].some((choice) => choice !== undefined)
+  const result = isPart ? await addUp(measured, mode) : measured
   print(renderTables(result).trimEnd())
-  const partial = options.only !== undefined || options.schedulers !== undefined
-  const label = quick ? 'multipath-quick' : partial ? 'multipath-partial' : 'multipath'
-  for (const path of await writeResult(result, label)) print(`wrote ${path}`)
+  const labels = isPart ? [partLabel(mode)] : [mode.label]
+  if (isPart && isComplete(result, mode.scenarios, whole)) labels.push(mode.label)
+  for (const label of labels) {
+    for (const path of await writeResult(result, label)) print(`wrote ${path}`)
+  }
 }
 
-function selectScenarios({ quick, only }: MultipathOptions): readonly Scenario[] {
-  if (only === undefined) return SCENARIOS.filter((scenario) => !quick || scenario.quick)
-  return pick(only, SCENARIOS, ({ name }) => name, 'scenario')
+function settingsOf(name: ModeName, mode: Mode, schedulers: readonly Scheduler[]): Settings {
+  const { durations, seeds, rounds, roundsWithoutBar, controls } = mode
+  return {
+    ...durations,
+    mode: name,
+    schedulers,
+    firstSeed: 1,
+    seeds,
+    rounds,
+    roundsWithoutBar,
+    controls,
+  }
 }
 
-function selectSchedulers({ quick, schedulers }: MultipathOptions): readonly Scheduler[] {
-  // `redundant` aggregates nothing: it has scenarios of its own.
-  if (schedulers === undefined)
-    return quick ? ['auto'] : SCHEDULERS.filter((name) => name !== 'redundant')
-  return pick(schedulers, SCHEDULERS, (name) => name, 'scheduler')
+/** What was measured, and the parts before it that belong to the same run. */
+async function addUp(measured: Result, mode: Mode): Promise<Result> {
+  const before = await readResult(partLabel(mode))
+  return before !== undefined && agree(before, measured)
+    ? merge(before, measured, SCENARIOS)
+    : measured
 }
+
+const partLabel = ({ label }: Mode): string => `${label}-partial`
 
 /** In the order written. */
 function pick<T>(text: string, all: readonly T[], nameOf: (item: T) => string, what: string): T[] {
@@ -95,10 +94,18 @@ function pick<T>(text: string, all: readonly T[], nameOf: (item: T) => string, w
   })
 }
 
-function seedsOf({ quick, seeds }: MultipathOptions): number {
-  const count = seeds === undefined ? (quick ? 1 : FULL_SEEDS) : Number(seeds)
-  if (Number.isInteger(count) && count >= 1 && count <= MOST_SEEDS) return count
-  throw usage(`--seeds wants a whole number from 1 to ${MOST_SEEDS}, not ${seeds ?? ''}`)
+/** `N` asks for that many, `A..B` for a part of them. */
+function seedsAsked(
+  text: string,
+  { rounds, roundsWithoutBar }: Mode,
+): Pick<Settings, 'firstSeed' | 'seeds' | 'rounds' | 'roundsWithoutBar'> {
+  const [, first = '1', last = ''] = /^(?:(\d+)\.\.)?(\d+)$/.exec(text) ?? []
+  const [firstSeed, seeds] = [Number(first), Number(last)]
+  if (firstSeed < 1 || seeds < firstSeed || seeds > MOST_SEEDS) {
+    throw usage(`--seeds wants N or A..B with whole numbers from 1 to ${MOST_SEEDS}, not ${text}`)
+  }
+  const most = (count: number): number => Math.min(count, seeds)
+  return { firstSeed, seeds, rounds: most(rounds), roundsWithoutBar: most(roundsWithoutBar) }
 }
 
 async function requireTools(): Promise<void> {

@@ -6,6 +6,7 @@ export const FIGURES = {
   goodput: { title: 'goodput', unit: 'Mbit/s', better: 'higher', digits: 1 },
   ofSum: { title: 'of the sum', unit: '', better: 'higher', digits: 3 },
   ofBest: { title: 'of the best', unit: '', better: 'higher', digits: 3 },
+  failover: { title: 'failover', unit: 'ms', better: 'lower', digits: 0 },
   gap: { title: 'longest gap', unit: 'ms', better: 'lower', digits: 0 },
   after: { title: 'after the cut', unit: 'Mbit/s', better: 'higher', digits: 1 },
   ofSurvivor: { title: 'of the survivors', unit: '', better: 'higher', digits: 3 },

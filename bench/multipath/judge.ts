@@ -13,8 +13,6 @@ const JUDGED_BY_WORST: ReadonlySet<FigureName> = new Set(['gap', 'lost', 'recove
 /** Bonding is never to be worse than the best single path: by its median, and by any run of it. */
 const GUARD_MEDIAN = 0.98
 const GUARD_WORST = 0.93
-/** What `auto` may lose to the best fixed scheduler. */
-const AUTO_LOSS = 0.97
 
 /** `main` is the scheduler that is judged where a scenario does not ask for another. */
 export function judge(scenarios: readonly ScenarioResult[], main: string): Verdict[] {
@@ -23,7 +21,6 @@ export function judge(scenarios: readonly ScenarioResult[], main: string): Verdi
       scenario.bars.map((bar) => judgeOne(scenario, bar, scenario.scheduler ?? main)),
     ),
     ...judgeGuard(scenarios, main),
-    ...judgeAuto(scenarios),
   ]
 }
 
@@ -51,21 +48,6 @@ function judgeGuard(scenarios: readonly ScenarioResult[], subject: string): Verd
   ]
 }
 
-/** `auto` is to lose to no fixed scheduler, where several were run. */
-function judgeAuto(scenarios: readonly ScenarioResult[]): Verdict[] {
-  return scenarios.flatMap((scenario) => {
-    const own = median(contestant(scenario, 'auto'))
-    const fixed = ['edpf', 'wrr', 'minrtt'].map((name) => ({
-      name,
-      goodput: median(contestant(scenario, name)) ?? 0,
-    }))
-    const best = fixed.reduce((a, b) => (b.goodput > a.goodput ? b : a))
-    if (scenario.kind !== 'goodput' || own === undefined || best.goodput === 0) return []
-    const bar: Bar = { figure: 'ofBest', atLeast: AUTO_LOSS }
-    return [verdict(scenario.name, 'auto', bar, own / best.goodput, `against ${best.name}`)]
-  })
-}
-
 function verdict(
   scenario: string,
   subject: string,
@@ -82,8 +64,4 @@ function verdict(
 
 export function contestant(scenario: ScenarioResult, name: string): ContestantResult | undefined {
   return scenario.contestants.find((candidate) => candidate.name === name)
-}
-
-function median(result: ContestantResult | undefined): number | undefined {
-  return result?.summary.goodput?.median
 }

@@ -6,6 +6,7 @@ import type { Provenance } from '../machine.js'
 import { summarise, type Summary } from '../statistics.js'
 import { FIGURE_NAMES, type FigureName, type Figures } from './figure.js'
 import type { Course, Durations, Measured } from './measure.js'
+import type { ModeName } from './mode.js'
 import type { Scenario } from './scenario.js'
 import type { Verdict } from './verdict.js'
 
@@ -30,11 +31,16 @@ export interface ScenarioResult extends Scenario {
 }
 
 export interface Settings extends Durations {
-  readonly quick: boolean
+  readonly mode: ModeName
   readonly schedulers: readonly string[]
-  /** Runs of scenarios with chance in them and a bar to reach, and of the others. */
+  /** The runs begin with this one. */
+  readonly firstSeed: number
+  /** The last run of a scenario with a bar and chance in it, with a bar and none, and without a bar. */
   readonly seeds: number
   readonly rounds: number
+  readonly roundsWithoutBar: number
+  /** The last run of what Whalescale is compared with. */
+  readonly controls: number
 }
 
 export interface Result {

@@ -12,6 +12,7 @@ import { mptcp, plainTcp, whalescale, type Carrier, type Scheduler } from './car
 import { buildEmulator, type Link } from '#src/cli/demo/emulator.js'
 import { judge } from './judge.js'
 import { MEASURES, type Measured } from './measure.js'
+import { seedsOf } from './mode.js'
 import { ContestantRecord, type Result, type ScenarioResult, type Settings } from './result.js'
 import type { Scenario } from './scenario.js'
 
@@ -19,6 +20,8 @@ interface Contestant {
   readonly name: string
   readonly carrier: Carrier
   readonly links: readonly Link[]
+  /** Whalescale over all links, which the others are there to be compared with. */
+  readonly own: boolean
 }
 
 type Report = (line: string) => void
@@ -55,7 +58,7 @@ export async function runMultipath(
       await lab.close()
     }
   })
-  const main = schedulers[0] ?? 'auto'
+  const main = schedulers[0] ?? 'edpf'
   const bars = judge(results, main)
   return {
     schema: 1,
@@ -71,13 +74,12 @@ async function play(campaign: Campaign, scenario: Scenario): Promise<ScenarioRes
   const singles = scenario.links.map((_, i) => new ContestantRecord(`alone ${i + 1}`))
   const contestants = contestantsOf(scenario, campaign)
   const records = new Map(contestants.map(({ name }) => [name, new ContestantRecord(name)]))
-  const { seeds, rounds } = campaign.settings
-  const times = scenario.random && scenario.bars.length > 0 ? seeds : rounds
-  for (let seed = 1; seed <= times; seed++) {
-    const label = `${scenario.name} ${seed}/${times}`
+  for (const seed of seedsOf(scenario, campaign.settings)) {
+    const label = `${scenario.name} ${seed}`
     const alone = await measureAlone(campaign, scenario, seed, singles, label)
     if (alone === undefined) continue
-    for (const contestant of contestants) {
+    const { controls } = campaign.settings
+    for (const contestant of contestants.filter(({ own }) => own || seed <= controls)) {
       campaign.report(`${label}: ${contestant.name}`)
       const record = records.get(contestant.name)
       try {
@@ -109,7 +111,8 @@ async function measure(
   return bed.run(
     { links, topology, seed, congestionControl, carrier },
     async (carried, emulator) => {
-      const stage = { scenario, durations: settings, route: carried.route, emulator, alone }
+      const { route } = carried
+      const stage = { scenario, durations: settings, seed, route, emulator, alone }
       const measured = await MEASURES[kind](stage)
       return { measured, paths: await carried.describe() }
     },
@@ -129,12 +132,13 @@ async function measureAlone(
 ): Promise<number[] | undefined> {
   if (!needsSingles(scenario)) return []
   const goodputs: number[] = []
+  const repeated = seed > campaign.settings.controls
   for (const [i, link] of scenario.links.entries()) {
     const record = singles[i]
     campaign.report(`${label}: ${record?.name ?? ''}`)
     try {
-      const measured = await single(campaign, scenario, link, seed)
-      record?.add(seed, measured, null)
+      const measured = await single(campaign, scenario, link, repeated ? 1 : seed)
+      if (!repeated) record?.add(seed, measured, null)
       goodputs.push(measured.figures.goodput ?? 0)
     } catch (error) {
       record?.failed(seed, reasonOf(error))
@@ -152,7 +156,7 @@ function single(
   const key = JSON.stringify([link, scenario.topology, scenario.congestionControl, seed])
   const known = campaign.alone.get(key)
   if (known !== undefined) return known
-  const contestant = { name: 'alone', carrier: whalescale('auto'), links: [link] }
+  const contestant = { name: 'alone', carrier: whalescale('edpf'), links: [link], own: false }
   const load: Scenario = { ...scenario, kind: 'goodput' }
   const measured = measure(campaign, load, contestant, seed, []).then((run) => run.measured)
   campaign.alone.set(key, measured)
@@ -167,13 +171,15 @@ function contestantsOf(
     name,
     carrier: whalescale(name),
     links,
+    own: true,
   }))
   if (kind === 'udpCut' || kind === 'udpReturn') return own
-  if (links.length === 1) return [{ name: 'plain tcp', carrier: plainTcp, links }, ...own]
-  const control = { name: 'mptcp', carrier: mptcp, links }
-  const pipe = { name: 'one pipe', carrier: whalescale('auto'), links: [pipeOf(links)] }
+  const bare = { links, own: false }
+  if (links.length === 1) return [{ name: 'plain tcp', carrier: plainTcp, ...bare }, ...own]
+  const control = { name: 'mptcp', carrier: mptcp, ...bare }
+  const pipe = { name: 'one pipe', carrier: whalescale('edpf'), links: [pipeOf(links)], own: false }
   const isComparable = kind === 'goodput' && links.every(({ course }) => course === undefined)
-  return isComparable && !settings.quick ? [control, pipe, ...own] : [control, ...own]
+  return isComparable && settings.mode === 'full' ? [control, pipe, ...own] : [control, ...own]
 }
 
 /** One link of the summed rate and the mean delay, weighted by rate; loss and queue are the first link's. */

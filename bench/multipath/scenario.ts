@@ -144,6 +144,10 @@ const FAILURE: readonly Scenario[] = [
     victim: 0,
     bars: [{ figure: 'recovery', atMost: 10 }],
   }),
+  scenario('return-slow', 'return', NEAR, 'slow one returns', {
+    victim: 1,
+    bars: [{ figure: 'recovery', atMost: 10 }],
+  }),
   scenario('udp-return', 'udpReturn', NEAR, 'UDP, fast one returns', {
     victim: 0,
     bars: [{ figure: 'recovery', atMost: 2 }],

@@ -27,7 +27,7 @@ function heading({ provenance: p, settings: s }: Result): string {
   return [
     `${p.cpu}, ${p.cores} cores, kernel ${p.kernel}, load before ${p.loadBefore.toFixed(2)}`,
     `commit ${p.commit}${p.modified ? ' (modified)' : ''}, ${p.date}`,
-    `${s.loadSeconds} s per load after ${s.warmUpSeconds} s; ${s.seeds} seeds where there is chance, else ${s.rounds}`,
+    `${s.loadSeconds} s per load after ${s.warmUpSeconds} s; ${s.seeds} seeds where there is chance, else ${s.rounds}, without a bar ${s.roundsWithoutBar}`,
   ].join('\n')
 }
 

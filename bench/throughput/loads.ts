@@ -16,6 +16,8 @@ interface Durations {
   /** Of each bulk load. */
   readonly loadSeconds: number
   readonly idlePingSeconds: number
+  /** Before idle CPU is measured: agents with a garbage collector tidy up after their start for some 20 s. */
+  readonly quietSeconds: number
   readonly idleCpuSeconds: number
   readonly startUpTries: number
 }
@@ -69,6 +71,7 @@ async function idlePing({ pair, durations }: Stage): Promise<Figures> {
 /** The busier of the two agents. */
 async function idleCpu({ tunnel, durations }: Stage): Promise<Figures> {
   if (tunnel.agents.length === 0) return {}
+  await delay(durations.quietSeconds * 1000)
   const before = await Promise.all(tunnel.agents.map(scheduledSeconds))
   const began = performance.now()
   await delay(durations.idleCpuSeconds * 1000)

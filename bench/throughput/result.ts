@@ -30,6 +30,7 @@ export interface Settings {
   readonly innerMtu: number
   readonly loadSeconds: number
   readonly idlePingSeconds: number
+  readonly quietSeconds: number
   readonly idleCpuSeconds: number
   readonly startUpTries: number
 }

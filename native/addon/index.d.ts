@@ -71,7 +71,7 @@ export interface OpenConfig {
   timestampFloor?: string
   /** The cipher backend by name; without it, the fastest. */
   aead?: string
-  /** How packets are spread over several paths, by name; without it, `auto`. */
+  /** How packets are spread over several paths, by name; without it, `edpf`. */
   scheduler?: string
 }
 

@@ -185,7 +185,7 @@ const paths = z.strictObject({
 
 const multipath = z.strictObject({
   scheduler: described(
-    z._default(z.enum(['auto', 'wrr', 'minrtt', 'edpf', 'redundant']), 'auto'),
+    z._default(z.enum(['edpf', 'wrr', 'minrtt', 'redundant']), 'edpf'),
     'how packets are spread over the paths',
   ),
 })

@@ -6,12 +6,15 @@
  */
 import { bucketCount } from '../wire/messages.js'
 
-const alphabet = 'abcdefghijklmnopqrstuvwxyz234567'
+/** The 5 bits of a character of base32: a to z, then 2 to 7. */
+function bitsAt(nodeId: string, index: number): number {
+  const code = nodeId.charCodeAt(index)
+  return code >= 97 ? code - 97 : code - 24
+}
 
 /** The first byte of the key: the first 8 of the 10 bits of two characters. */
 export function bucketOf(nodeId: string): number {
-  const [first = 'a', second = 'a'] = nodeId
-  return (alphabet.indexOf(first) << 3) | (alphabet.indexOf(second) >> 2)
+  return (bitsAt(nodeId, 0) << 3) | (bitsAt(nodeId, 1) >> 2)
 }
 
 /** FNV-1a, with a last mix. */

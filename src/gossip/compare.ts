@@ -14,7 +14,13 @@ import { bucketOf } from './buckets.js'
 import { answerWith } from './records.js'
 import { enterPhase } from './self.js'
 
-const everyMs = 120_000
+/**
+ * Gossip tells a bounded number of times: what a node could not hear then, it learns by comparing. Often in a
+ * small network, whose digests are small and where one of few who does not know matters; rarely in a large one.
+ */
+const atLeastMs = 10_000
+const atMostMs = 120_000
+const perMemberMs = 1_000
 /** When the last comparison found something: there may be more, or it may have been lost. */
 const soonMs = 5_000
 /** After a start others are starting too, so that each comparison may be out of date at once. */
@@ -46,6 +52,13 @@ function holdings({ self, peers }: State, buckets: ReadonlySet<number>): Map<num
   return found
 }
 
+/** Whether all entries fit a message. */
+function holdsFew({ self, peers }: State): boolean {
+  let left = mostEntries - (self.record === null ? 0 : 1)
+  for (const { record } of peers.values()) if (record !== null && --left < 0) return false
+  return true
+}
+
 /** Begins a comparison with a neighbour: an anchor while we know nobody, anybody later. */
 export function beginComparison(turn: Turn): void {
   const { state, now } = turn
@@ -58,10 +71,14 @@ export function beginComparison(turn: Turn): void {
   }
   state.exchange = { partner, at: now }
   state.due.exchange = now + unansweredMs
-  const held = [...holdings(state, new Set(allBuckets)).values()].flat()
-  const few = held.length <= mostEntries
-  const digest = few ? { covered: allBuckets, entries: held } : { buckets: state.buckets.hashes }
+  const digest = holdsFew(state)
+    ? { covered: allBuckets, entries: [...holdings(state, new Set(allBuckets)).values()].flat() }
+    : { buckets: state.buckets.hashes }
   send(turn, partner, Kind.digest, encodeDigest(digest))
+}
+
+function spanOf({ live }: State): number {
+  return Math.max(atLeastMs, Math.min(atMostMs, perMemberMs * live.size))
 }
 
 /** Our digest was answered: we have joined, and may rest if nothing differed. */
@@ -69,23 +86,20 @@ function answered(turn: Turn, differs: boolean): void {
   const { state, now } = turn
   state.exchange = null
   const settles = now < state.startedAt + settleMs
-  const wait = settles ? settlingMs : differs ? soonMs : everyMs
+  const wait = settles ? settlingMs : differs ? soonMs : spanOf(state)
   state.due.exchange = now + state.random.around(wait)
   if (state.self.phase === 'joining') enterPhase(turn, 'joined')
-}
-
-function inOneOf(state: State, buckets: ReadonlySet<number>): Peer[] {
-  return [...state.peers.values()].filter(({ id }) => buckets.has(bucketOf(id)))
 }
 
 /** Lists, of the buckets that differ, as many as fit some messages; the rest is for the next time. */
 function answerBuckets(turn: Turn, from: Peer, theirs: Uint32Array): boolean {
   const { state } = turn
   const differing = allBuckets.filter((bucket) => theirs[bucket] !== state.buckets.hashes[bucket])
-  const equal = new Set(allBuckets)
-  for (const bucket of differing) equal.delete(bucket)
-  for (const peer of inOneOf(state, equal)) believe(turn, peer)
-  const held = holdings(state, new Set(differing))
+  const unequal = new Set(differing)
+  for (const peer of state.peers.values()) {
+    if (peer.state === 'unknown' && !unequal.has(bucketOf(peer.id))) believe(turn, peer)
+  }
+  const held = holdings(state, unequal)
   const lists: { covered: number[]; entries: Held[] }[] = [{ covered: [], entries: [] }]
   for (const bucket of state.random.shuffle(differing)) {
     const entries = (held.get(bucket) ?? []).slice(0, mostEntries)
@@ -125,7 +139,8 @@ function compareEntries(turn: Turn, from: Peer, digest: Digest): string[] {
   const covered = new Set(digest.covered)
   const theirs = new Map(digest.entries.map((entry) => [entry.prefix, entry]))
   const wanted: string[] = []
-  for (const peer of inOneOf(state, covered)) {
+  for (const peer of state.peers.values()) {
+    if (!covered.has(bucketOf(peer.id))) continue
     const prefix = prefixOf(peer.id)
     const entry = theirs.get(prefix)
     if (entry !== undefined) {
@@ -158,8 +173,10 @@ export function takeDigest(turn: Turn, from: Peer, digest: Digest): void {
   }
   if (digest.covered.length > 0) {
     const wanted = compareEntries(turn, from, digest)
-    differs = differs || wanted.length > 0 || state.answers.has(from)
-    if (wanted.length > 0 || !digest.answer) {
+    const owed = state.answers.has(from)
+    differs = differs || wanted.length > 0 || owed
+    // Records say themselves that something differs: should they be lost, nothing else may say that all is well.
+    if (wanted.length > 0 || (!digest.answer && !owed)) {
       send(turn, from, Kind.digest, encodeDigest({ wanted, answer: true }))
     }
   }

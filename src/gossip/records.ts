@@ -6,6 +6,7 @@ import { refreshCandidates } from '../peers/candidates.js'
 import { hold } from '../peers/membership.js'
 import { reject } from '../peers/state.js'
 import type { HeldRecord, Peer, State, Turn } from '../peers/state.js'
+import { isLocalEndpoint } from '../wire/address.js'
 import type { SignedRecord } from '../wire/record.js'
 import { fine } from './allowance.js'
 import { publish } from './self.js'
@@ -20,10 +21,14 @@ export function answerWith(state: State, neighbour: Peer, nodeId: string): void 
   state.answers.set(neighbour, answers)
 }
 
-/** The bytes are copied: those that came belong to a datagram. */
-function held(bytes: Uint8Array, record: SignedRecord): HeldRecord {
-  const { sequence, phase, anchor, endpoints, metadata } = record
-  return { bytes: bytes.slice(), sequence, phase, anchor, endpoints, metadata }
+const none: readonly never[] = []
+
+/** All is copied: the bytes belong to a datagram, and arrays that grew while they were read have room left. */
+export function keepRecord(record: SignedRecord, bytes: Uint8Array): HeldRecord {
+  const { sequence, phase, anchor, metadata } = record
+  const endpoints = record.endpoints.slice()
+  const local = endpoints.some(isLocalEndpoint) ? endpoints.filter(isLocalEndpoint).slice() : none
+  return { bytes: bytes.slice(), sequence, phase, anchor, endpoints, local, metadata }
 }
 
 function isAuthentic(turn: Turn, from: Peer, record: SignedRecord): boolean {
@@ -84,7 +89,7 @@ export function takeRecord(turn: Turn, from: Peer, bytes: Uint8Array, answer: bo
     return
   }
   if (!isAuthentic(turn, from, record)) return
-  const accepted = held(bytes, record)
+  const accepted = state.reader.keep(record, bytes)
   hold(turn, peer, accepted, true)
   effects.push({ type: 'storeRecord', nodeId: peer.id, record: accepted.bytes })
   if (!answer || state.self.phase !== 'joining') state.news.add('record', peer.id, accepted.bytes)
@@ -103,7 +108,10 @@ function takeEqual(
   if (isAuthentic(turn, from, record)) reject(turn, 'contradiction', from.id)
 }
 
-/** A record from the cache: known, but no news, and nobody is there because of it. */
+/**
+ * A record from the cache: known, but no news, and nobody is there because of it. Where to try the peer is
+ * the caller's to refresh.
+ */
 export function restoreRecord(turn: Turn, bytes: Uint8Array): void {
   const { state } = turn
   const record = state.reader.decode(bytes)
@@ -117,6 +125,5 @@ export function restoreRecord(turn: Turn, bytes: Uint8Array): void {
     reject(turn, 'signature', state.self.nodeId)
     return
   }
-  hold(turn, peer, held(bytes, record), false)
-  refreshCandidates(turn, peer)
+  hold(turn, peer, state.reader.keep(record, bytes), false)
 }

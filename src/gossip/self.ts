@@ -89,11 +89,11 @@ export function completed(turn: Turn, token: number, signature: Uint8Array): Hel
   self.draft = null
   const record = state.reader.decode(bytes)
   if (typeof record === 'string') return null
-  const { sequence, phase, anchor, endpoints, metadata } = record
+  const { sequence } = record
   if (self.record !== null) state.buckets.toggle(self.nodeId, self.record.sequence, false)
-  self.record = { bytes, sequence, phase, anchor, endpoints, metadata }
+  self.record = state.reader.keep(record, bytes)
   state.buckets.toggle(self.nodeId, sequence, false)
-  state.news.add('record', self.nodeId, bytes)
+  state.news.add('record', self.nodeId, self.record.bytes)
   if (self.stale) publish(turn)
   return self.record
 }

@@ -14,8 +14,11 @@ import type { CachedPeer } from './entry.js'
 
 export type { CachedEndpoint, CachedPeer } from './entry.js'
 
-/** Reading a full cache takes milliseconds; a damaged one may never end. */
-const probeTimeoutMs = 10_000
+/**
+ * Reading a full cache takes milliseconds; a damaged one may never end. A sound one must not be taken
+ * for damaged because the machine is busy starting everything else; the tunnel does not wait for it.
+ */
+const probeTimeoutMs = 30_000
 
 export const storeFile = (directory: string): string => join(directory, 'lkg.mdb')
 

@@ -10,10 +10,10 @@ import { assessAnchors } from '../anchors/anchors.js'
 import { report, takeObservation, takeSeen } from '../anchors/reports.js'
 import { newAllowance, spend } from '../gossip/allowance.js'
 import { askForOwn, beginComparison, takeAnswer, takeDigest } from '../gossip/compare.js'
-import { restoreRecord, takeRecord } from '../gossip/records.js'
+import { keepRecord, restoreRecord, takeRecord } from '../gossip/records.js'
 import { completed, enterPhase, publishChanges, refute, refuteNow } from '../gossip/self.js'
 import { armGossip, farewell, gossip, roundMs } from '../gossip/spread.js'
-import { refreshCandidates } from '../peers/candidates.js'
+import { refreshAll, refreshCandidates } from '../peers/candidates.js'
 import type { Effect, Input } from '../peers/exchange.js'
 import { forget, heard, reap, suspect } from '../peers/membership.js'
 import {
@@ -65,6 +65,7 @@ export function recordReader(verify: Verify): RecordReader {
   return {
     decode: decodeRecord,
     isAuthentic: ({ nodeId, body, signature }) => verify(nodeId, recordDomain, body, signature),
+    keep: keepRecord,
   }
 }
 
@@ -124,7 +125,7 @@ function take(turn: Turn, input: Input): void {
       const { endpoints, anchor, metadata } = input
       Object.assign(state.self, { endpoints, anchor, metadata, told: true })
       publishChanges(turn)
-      for (const peer of state.peers.values()) refreshCandidates(turn, peer)
+      refreshAll(turn)
       state.due.assess = Math.min(state.due.assess, now)
       return
     }
@@ -164,7 +165,7 @@ function start(turn: Turn, { sequence, records, cached }: Input & { type: 'start
   restore(turn)
 }
 
-/** What the cache knew of configured peers, whichever of start and configuration comes first. */
+/** What cache and configuration know of peers, whichever of start and configuration comes first. */
 function restore(turn: Turn): void {
   const { state } = turn
   const { records, cached } = state.restored
@@ -175,6 +176,7 @@ function restore(turn: Turn): void {
   }
   for (const record of records) restoreRecord(turn, record)
   state.restored = { records: [], cached: [] }
+  refreshAll(turn)
 }
 
 function configure(turn: Turn, { peers }: Input & { type: 'peers' }): void {
@@ -188,7 +190,6 @@ function configure(turn: Turn, { peers }: Input & { type: 'peers' }): void {
     else peer.configured = configured
   }
   restore(turn)
-  for (const peer of state.peers.values()) refreshCandidates(turn, peer)
   state.due.assess = Math.min(state.due.assess, now)
   if (wanted.size === 0 && state.self.phase === 'joining') state.due.joined = now
   seekAnchors(turn)
@@ -338,9 +339,8 @@ function finish(turn: Turn): void {
 function sweep(turn: Turn): void {
   turn.state.due.sweep = turn.now + sweepMs
   reap(turn)
-  for (const peer of turn.state.peers.values()) {
-    // All else tells of itself; what was observed ends by time alone.
+  // All else tells of itself; what was observed ends by time alone.
+  for (const peer of turn.state.peers.values())
     if (peer.hints.length > 0) refreshCandidates(turn, peer)
-  }
   if (turn.state.self.seen.size > 0) publishChanges(turn)
 }

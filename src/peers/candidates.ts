@@ -2,52 +2,49 @@
  * Where to try a peer. What it says of itself comes first, then what others see, what the cache knows
  * and what the configuration says: a peer's own word cannot be pushed aside by anybody else's.
  */
-import {
-  PathType,
-  canonicalEndpoint,
-  endpointToWire,
-  networkOf,
-  pathTypeOf,
-} from '../wire/address.js'
+import { canonicalEndpoint, networkOf } from '../wire/address.js'
 import type { Candidate, Source } from './exchange.js'
-import type { Peer, State, Turn } from './state.js'
+import type { HeldRecord, Peer, State, Turn } from './state.js'
 
 /** Each is probed; announced and gossiped addresses are limited to as many. */
 const mostCandidates = 8
 /** What somebody saw is no longer true some time after. */
 export const hintLifetimeMs = 600_000
 
-/** Whether the endpoint is of a local network that we are not in. */
-function isForeign(endpoint: string, networks: ReadonlySet<string | undefined>): boolean {
-  const wire = endpointToWire(endpoint)
-  return (
-    wire !== undefined && pathTypeOf(wire) === PathType.lan && !networks.has(networkOf(endpoint))
-  )
+/** Those of a record's local endpoints that are of networks which we are not in. */
+function foreignOf({ self }: State, local: readonly string[]): readonly string[] {
+  if (local.length === 0) return local
+  const networks = new Set(self.endpoints.map(networkOf))
+  return local.filter((endpoint) => !networks.has(networkOf(endpoint)))
 }
 
 function candidatesOf(state: State, peer: Peer, now: number): Candidate[] {
-  const networks = new Set(state.self.endpoints.map(networkOf))
-  const attested = peer.record?.endpoints ?? []
-  const near = attested.filter((endpoint) => !isForeign(endpoint, networks))
-  const far = attested.filter((endpoint) => isForeign(endpoint, networks))
-  const hints = peer.hints.filter(({ at }) => at + hintLifetimeMs > now)
-  const bySource: readonly (readonly [Source, readonly string[]])[] = [
-    ['self-attested', [...near, ...far]],
-    ['observed', hints.map(({ endpoint }) => endpoint)],
-    ['cached', peer.cached],
-    ['configured', peer.configured.endpoints],
-  ]
-  const known = new Map<string, Candidate>()
-  for (const [source, endpoints] of bySource) {
-    for (const text of endpoints) {
-      const canonical = canonicalEndpoint(text)
-      // Equal strings are kept once: of thousands of peers that is much.
-      const endpoint = canonical === text ? text : canonical
-      if (endpoint !== undefined && !known.has(endpoint)) known.set(endpoint, { endpoint, source })
-    }
+  const candidates: Candidate[] = []
+  const add = (source: Source, endpoint: string): void => {
+    const isNew = candidates.every((known) => known.endpoint !== endpoint)
+    if (isNew && candidates.length < mostCandidates) candidates.push({ endpoint, source })
   }
-  return [...known.values()].slice(0, mostCandidates)
+  /** What came in a message is in its one spelling already. */
+  const respelled = (source: Source, text: string): void => {
+    if (candidates.some(({ endpoint }) => endpoint === text)) return
+    const canonical = canonicalEndpoint(text)
+    // Equal strings are kept once: of thousands of peers that is much.
+    if (canonical !== undefined) add(source, canonical === text ? text : canonical)
+  }
+  const { endpoints: attested, local } = peer.record ?? nothing
+  const far = foreignOf(state, local)
+  for (const endpoint of attested) if (!far.includes(endpoint)) add('self-attested', endpoint)
+  for (const endpoint of far) add('self-attested', endpoint)
+  for (const { endpoint, at } of peer.hints) {
+    if (at + hintLifetimeMs > now) add('observed', endpoint)
+  }
+  for (const text of peer.cached) respelled('cached', text)
+  for (const text of peer.configured.endpoints) respelled('configured', text)
+  // An array that was pushed to has room for more; a copy has none, and thousands are kept.
+  return candidates.slice()
 }
+
+const nothing: Pick<HeldRecord, 'endpoints' | 'local'> = { endpoints: [], local: [] }
 
 /** Tells where to try the peer, if that is another answer than the last. */
 export function refreshCandidates({ state, now, effects }: Turn, peer: Peer): void {
@@ -61,4 +58,8 @@ export function refreshCandidates({ state, now, effects }: Turn, peer: Peer): vo
   if (same) return
   peer.candidates = candidates
   effects.push({ type: 'endpoints', peer: peer.id, candidates })
+}
+
+export function refreshAll(turn: Turn): void {
+  for (const peer of turn.state.peers.values()) refreshCandidates(turn, peer)
 }

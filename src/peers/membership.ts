@@ -37,7 +37,7 @@ function toggle({ buckets }: State, peer: Peer): void {
 }
 
 function clearSuspicion({ state }: Turn, peer: Peer): void {
-  for (const accuser of peer.suspicion?.accusers ?? []) {
+  for (const accuser of [state.self.nodeId, ...(peer.suspicion?.accusers ?? [])]) {
     state.news.drop('suspicion', `${peer.id} ${accuser}`)
   }
   peer.suspicion = null
@@ -94,6 +94,7 @@ export function heard(turn: Turn, peer: Peer): void {
   if (wasGone || peer.state === 'unknown') {
     const phase = peer.record?.phase ?? 'joined'
     if (phase === 'left') return
+    clearSuspicion(turn, peer)
     enter(turn, peer, phase)
   } else if (peer.suspicion === null) return
   else {
@@ -126,8 +127,12 @@ export function suspect(turn: Turn, peer: Peer, sequence: number, accuser: strin
       state.due.probe = now
     }
   } else if (!confirm(peer.suspicion, accuser)) return
+  accuse(state, peer, sequence, accuser)
+}
+
+function accuse({ news }: State, peer: Peer, sequence: number, accuser: string): void {
   const part = encodeSuspicion({ subject: peer.id, sequence, accuser })
-  state.news.add('suspicion', `${peer.id} ${accuser}`, part)
+  news.add('suspicion', `${peer.id} ${accuser}`, part)
 }
 
 /** Another member got an answer from the peer just now. */
@@ -137,10 +142,14 @@ export function absolve(turn: Turn, peer: Peer): void {
   tell(turn, peer)
 }
 
-/** Our own check got no answer either. Who said that it leaves has done so: only its last word was lost. */
+/**
+ * Our own check got no answer either. Who said that it leaves has done so: only its last word was lost. Of
+ * one that is gone others hear it from us once more: who has heard of few accusers waits longest for more.
+ */
 export function condemn(turn: Turn, peer: Peer): void {
   if (peer.suspicion === null) return
   enter(turn, peer, peer.state === 'leaving' ? 'left' : 'gone')
+  if (peer.state === 'gone') accuse(turn.state, peer, peer.floor, turn.state.self.nodeId)
   seek(turn, peer, turn.state.random.around(1_000))
 }
 

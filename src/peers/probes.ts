@@ -20,7 +20,10 @@ const timeoutMs = 500
 const handshakeMs = 500
 /** A check that somebody asked for has the time of that repetition. */
 const checkMs = 5_500
-/** A small network can afford to ask more often: probing costs handshakes, which grow with its size. */
+/**
+ * A small network can afford to ask more often: probing costs handshakes, which grow with its size. Of two
+ * nodes each asks the other every time, where among more chance may leave one out for some periods.
+ */
 const quickestMs = 500
 const slowestMs = 1_000
 const periodPerMemberMs = 40
@@ -60,6 +63,7 @@ function adjustHealth(state: State, by: number): void {
 }
 
 function periodOf({ live }: State): number {
+  if (live.size === 1) return slowestMs
   return Math.max(quickestMs, Math.min(slowestMs, periodPerMemberMs * (live.size + 1)))
 }
 
@@ -178,6 +182,7 @@ function succeed(turn: Turn, probe: Probe): void {
 }
 
 export function answerPing(turn: Turn, from: Peer, { token }: Ping): void {
+  from.askedAt = turn.now
   send(turn, from, Kind.ack, encodeAck({ token, unreached: false }))
 }
 
@@ -236,11 +241,17 @@ export function check(turn: Turn, token: number, targetId: string, viaId: string
   send(turn, via, Kind.pingRequest, encodePingRequest({ token: own, target: target.id }))
 }
 
-/** The next member of the round that can be asked. */
-function nextTarget(state: State): Peer | undefined {
+/** Who asked us just now is there, and knows that we are. */
+function needsAsking({ askedAt, suspicion }: Peer, since: number): boolean {
+  return askedAt < since || suspicion !== null
+}
+
+/** The next member of the round that can be asked, and needs it. */
+function nextTarget(state: State, now: number): Peer | undefined {
+  const since = now - periodOf(state)
   for (let rounds = 0; rounds < 2; rounds += 1) {
     for (let peer = state.order.pop(); peer !== undefined; peer = state.order.pop()) {
-      if (state.live.has(peer) && hasRoute(peer)) return peer
+      if (state.live.has(peer) && hasRoute(peer) && needsAsking(peer, since)) return peer
     }
     state.order.push(...state.live)
     state.random.shuffle(state.order)
@@ -274,7 +285,7 @@ export function advanceProbes(turn: Turn): void {
   }
   if (state.due.probe <= now) {
     state.due.probe = now + state.random.around(periodOf(state))
-    const target = countOf(state, 'round') < mostRounds ? nextTarget(state) : undefined
+    const target = countOf(state, 'round') < mostRounds ? nextTarget(state, now) : undefined
     if (target !== undefined) begin(turn, target, { type: 'round' })
     else if (state.live.size === 0) state.due.probe = Infinity
   }

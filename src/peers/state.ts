@@ -18,14 +18,20 @@ import type {
 import { Random } from './random.js'
 import type { Suspicion } from './suspicion.js'
 
-/** What reads records: decoding, and whether the signature is the node's. */
+/** What reads records: decoding, whether the signature is the node's, and what to hold of one. */
 export type RecordReader = {
   decode(bytes: Uint8Array): SignedRecord | RecordProblem
   isAuthentic(record: SignedRecord): boolean
+  /** `bytes` are those that `record` was read from; they belong to a datagram. */
+  keep(record: SignedRecord, bytes: Uint8Array): HeldRecord
 }
 
 /** A record that was verified, and the bytes to pass on. */
-export type HeldRecord = Omit<NodeRecord, 'nodeId'> & { readonly bytes: Uint8Array }
+export type HeldRecord = Omit<NodeRecord, 'nodeId'> & {
+  readonly bytes: Uint8Array
+  /** Those of its endpoints that only the same network reaches. */
+  readonly local: readonly string[]
+}
 
 /** What somebody says of a peer's address; advice. */
 type Hint = { readonly endpoint: string; readonly by: string; readonly at: number }
@@ -45,6 +51,8 @@ export type Peer = {
   /** Whether there is a session, and where. */
   session: boolean
   endpoint: string | null
+  /** When it last asked whether we are there. */
+  askedAt: number
   hints: readonly Hint[]
   /** What we told others of its address last. */
   reported: string | null
@@ -223,6 +231,7 @@ export function newPeer(configured: ConfiguredPeer, now: number): Peer {
     suspicion: null,
     session: false,
     endpoint: null,
+    askedAt: -Infinity,
     hints: none,
     reported: null,
     allowance: null,

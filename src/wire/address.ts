@@ -2,6 +2,8 @@
  * Endpoints as the mesh writes them: 4 or 16 bytes and a port on the wire, `ip:port` or `[ip]:port` inside,
  * in one spelling each (RFC 5952), so that equal endpoints are equal text.
  */
+import { isIPv4 } from 'node:net'
+
 import { parseEndpoint } from '../config/endpoint.js'
 import { parsePrefix } from '../config/prefix.js'
 
@@ -18,12 +20,13 @@ export type WireEndpoint = {
 export function endpointToWire(text: string): WireEndpoint | undefined {
   const endpoint = parseEndpoint(text)
   if (endpoint === undefined) return undefined
-  const prefix = parsePrefix(endpoint.host)
-  if (prefix === undefined) return undefined
-  const mapped = prefix.family === 6 && prefix.bits >> 32n === 0xffffn
-  const size = prefix.family === 4 || mapped ? 4 : 16
-  const hex = BigInt.asUintN(size * 8, prefix.bits).toString(16)
-  return { address: Buffer.from(hex.padStart(size * 2, '0'), 'hex'), port: endpoint.port }
+  const { host, port } = endpoint
+  if (isIPv4(host)) return { address: Uint8Array.of(...host.split('.').map(Number)), port }
+  const bits = parsePrefix(host)?.bits
+  if (bits === undefined) return undefined
+  const size = bits >> 32n === 0xffffn ? 4 : 16
+  const hex = BigInt.asUintN(size * 8, bits).toString(16)
+  return { address: Buffer.from(hex.padStart(size * 2, '0'), 'hex'), port }
 }
 
 function byte(address: Uint8Array, index: number): number {
@@ -84,6 +87,12 @@ function isLocal(address: Uint8Array): boolean {
 export function pathTypeOf({ address }: WireEndpoint): PathType {
   if (isLocal(address)) return PathType.lan
   return address.length === 4 ? PathType.ipv4 : PathType.ipv6
+}
+
+/** Whether only the same network reaches it; not so of what is no endpoint. */
+export function isLocalEndpoint(text: string): boolean {
+  const wire = endpointToWire(text)
+  return wire !== undefined && pathTypeOf(wire) === PathType.lan
 }
 
 /** The network that an endpoint is in, coarsely: the /16 of IPv4, the /32 of IPv6. */

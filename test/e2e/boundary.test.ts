@@ -5,13 +5,13 @@ import t from 'tap'
 import type { LabProcess, Namespace } from '#src/cli/demo/lab.js'
 import { messageBodyMax } from '#src/native.js'
 import type { Command, NativeEvent } from '#src/native.js'
-import { makeNode, port } from './agent.js'
-import type { NodeFiles } from './agent.js'
-import { addressA, addressB, makeBed, until } from './bed.js'
-import type { Bed } from './bed.js'
+import { makeNode, port } from '../bed/agent.js'
+import type { NodeFiles } from '../bed/agent.js'
+import { addressA, addressB, makeBed, until } from '../bed/bed.js'
+import type { Bed } from '../bed/bed.js'
 import { unless } from './requirements.js'
 
-const options = { skip: unless(), timeout: 60_000 }
+const options = { skip: unless(), timeout: 200_000 }
 const program = fileURLToPath(new URL('programs/boundary.js', import.meta.url))
 
 type InHex<Value> = { [Key in keyof Value]: Value[Key] extends Uint8Array ? string : Value[Key] }

@@ -1,7 +1,7 @@
 /** What passes a link, datagram by datagram: tcpdump's output, parsed. */
 import { once } from 'node:events'
 import type { Namespace } from '#src/cli/demo/lab.js'
-import { until } from './bed.js'
+import { until } from '../bed/bed.js'
 
 export type Captured = {
   readonly source: string

@@ -1,8 +1,8 @@
 /** Cookies: whoever is under load proves nothing to strangers, and still lets its peers in. */
 import t from 'tap'
-import { overlayA, overlayB, port, up } from './agent.js'
-import { addressA, addressB, makeBed, until } from './bed.js'
-import type { Bed, Pair } from './bed.js'
+import { overlayA, overlayB, port, up } from '../bed/agent.js'
+import { addressA, addressB, makeBed, until } from '../bed/bed.js'
+import type { Bed, Pair } from '../bed/bed.js'
 import { capture } from './capture.js'
 import type { Captured } from './capture.js'
 import { agentAndStock } from './mixed.js'
@@ -12,7 +12,7 @@ import { unless } from './requirements.js'
 import { answers, complaints } from './stock.js'
 
 const skip = unless('wireguard-go', 'wg', 'tcpdump', 'cc')
-const options = { skip, timeout: 60_000 }
+const options = { skip, timeout: 200_000 }
 
 const initiation = 1
 const cookieReply = 3
@@ -69,7 +69,7 @@ void t.test(
     })
     const watching = await capture(pair.b, pair.linkB)
     await forget(joined)
-    t.ok(await answers(pair.b, overlayA, 15), 'it connects')
+    t.ok(await answers(pair.b, overlayA, 60), 'it connects')
     const passed = await watching.stop()
     await flooding.stop()
     const cookie = passed.findIndex((one) => typeOf(one) === cookieReply && one.source === addressA)
@@ -98,7 +98,7 @@ void t.test(
     const watching = await capture(pair.b, pair.linkB)
     await agent.process.stop()
     await up(agent)
-    t.ok(await answers(pair.a, overlayB, 15), 'we connect')
+    t.ok(await answers(pair.a, overlayB, 60), 'we connect')
     const passed = await watching.stop()
     await flooding.stop()
     const cookie = passed.findIndex((one) => typeOf(one) === cookieReply && one.source === addressB)

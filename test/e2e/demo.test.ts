@@ -2,7 +2,7 @@
 import { execFile } from 'node:child_process'
 import { promisify } from 'node:util'
 import t from 'tap'
-import { entry } from './bed.js'
+import { entry } from '../bed/bed.js'
 import { unless } from './requirements.js'
 
 type Result = { parts: { name: string; mbps: number }[] }

@@ -6,10 +6,10 @@ import { randomBytes } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import t from 'tap'
 import type { Namespace } from '#src/cli/demo/lab.js'
-import { overlayA, overlayB, port, twoAgents } from './agent.js'
-import type { Agent, Duo } from './agent.js'
-import { finished, makeBed } from './bed.js'
-import type { Bed, Pair } from './bed.js'
+import { overlayA, overlayB, port, twoAgents } from '../bed/agent.js'
+import type { Agent, Duo } from '../bed/agent.js'
+import { finished, makeBed } from '../bed/bed.js'
+import type { Bed, Pair } from '../bed/bed.js'
 import { capture } from './capture.js'
 import type { Captured } from './capture.js'
 import { flood } from './programs.js'
@@ -17,7 +17,7 @@ import { unless } from './requirements.js'
 import { exchange, ping, stream } from './traffic.js'
 
 const skip = unless('tcpdump', 'cc')
-const options = { skip, timeout: 60_000 }
+const options = { skip, timeout: 200_000 }
 const target = '198.51.100.1'
 /** What an agent may take at full load (RSS). */
 const mostMemory = 120 << 20

@@ -2,8 +2,8 @@
 import { readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import t from 'tap'
-import { configure, makeNode, overlayA } from './agent.js'
-import { finished, makeBed } from './bed.js'
+import { configure, makeNode, overlayA } from '../bed/agent.js'
+import { finished, makeBed } from '../bed/bed.js'
 import { unless } from './requirements.js'
 
 const root = new URL('../../../../', import.meta.url)
@@ -15,7 +15,7 @@ function example(): string {
   return code
 }
 
-void t.test('the example of the README runs', { skip: unless(), timeout: 40_000 }, async (t) => {
+void t.test('the example of the README runs', { skip: unless(), timeout: 200_000 }, async (t) => {
   const bed = await makeBed(t)
   const namespace = await bed.namespace('a')
   const node = await makeNode(bed, namespace, 'a')

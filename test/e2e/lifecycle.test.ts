@@ -2,14 +2,14 @@
 import { existsSync, readFileSync, readdirSync } from 'node:fs'
 import t from 'tap'
 import type { Namespace } from '#src/cli/demo/lab.js'
-import { configure, makeNode, overlayA, overlayB, peerOf, twoAgents, up } from './agent.js'
-import type { NodeFiles, NodePlan } from './agent.js'
-import { makeBed, until, whalescale } from './bed.js'
+import { configure, makeNode, overlayA, overlayB, peerOf, twoAgents, up } from '../bed/agent.js'
+import type { NodeFiles, NodePlan } from '../bed/agent.js'
+import { makeBed, until, whalescale } from '../bed/bed.js'
 import { listenForDatagrams } from '../twins/datagrams.js'
 import { unless } from './requirements.js'
 import { ping } from './traffic.js'
 
-const options = { skip: unless(), timeout: 40_000 }
+const options = { skip: unless(), timeout: 200_000 }
 const capNetAdmin = 1n << 12n
 
 /** All that an agent can leave behind in a namespace and beside it. */

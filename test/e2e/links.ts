@@ -1,10 +1,10 @@
 /** Two agents joined by several links, each with a subnet of its own, that come and go. */
 import type { Namespace } from '#src/cli/demo/lab.js'
 import type { PathsView } from '#src/node/views.js'
-import { twoAgents } from './agent.js'
-import type { Agent, Duo, DuoOptions } from './agent.js'
-import { until } from './bed.js'
-import type { Bed } from './bed.js'
+import { twoAgents } from '../bed/agent.js'
+import type { Agent, Duo, DuoOptions } from '../bed/agent.js'
+import { until } from '../bed/bed.js'
+import type { Bed } from '../bed/bed.js'
 
 type Path = PathsView['peers'][number]['paths'][number]
 

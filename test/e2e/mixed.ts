@@ -1,8 +1,8 @@
 /** A pair of which one side is an agent of ours and the other wireguard-go. */
-import { configure, makeNode, overlayA, overlayB, port, up } from './agent.js'
-import type { Agent } from './agent.js'
-import { addressA, addressB } from './bed.js'
-import type { Bed, Pair } from './bed.js'
+import { configure, makeNode, overlayA, overlayB, port, up } from '../bed/agent.js'
+import type { Agent } from '../bed/agent.js'
+import { addressA, addressB } from '../bed/bed.js'
+import type { Bed, Pair } from '../bed/bed.js'
 import { makeStockKey, startStock } from './stock.js'
 import type { Stock } from './stock.js'
 

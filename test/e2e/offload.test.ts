@@ -1,13 +1,13 @@
 /** Kernels that refuse an offload: the tunnel carries the same data, and `status` says what is in use. */
 import t from 'tap'
 import type { Test } from 'tap'
-import { overlayA, overlayB, twoAgents } from './agent.js'
-import { makeBed } from './bed.js'
+import { overlayA, overlayB, twoAgents } from '../bed/agent.js'
+import { makeBed } from '../bed/bed.js'
 import { compile } from './programs.js'
 import { unless } from './requirements.js'
 import { ping, stream } from './traffic.js'
 
-const options = { skip: unless('cc', 'ethtool'), timeout: 40_000 }
+const options = { skip: unless('cc', 'ethtool'), timeout: 200_000 }
 const bytes = 16 << 20
 
 type Refusal = {

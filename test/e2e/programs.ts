@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { writeFileSync } from 'node:fs'
 import type { LabProcess, Namespace } from '#src/cli/demo/lab.js'
-import type { Bed } from './bed.js'
+import type { Bed } from '../bed/bed.js'
 
 /** Compiles `programs/NAME.c` into the bed; returns the path of the program. */
 export function compile(bed: Bed, name: string): string {

@@ -2,14 +2,14 @@
 import { chmodSync, existsSync, readFileSync, writeFileSync } from 'node:fs'
 import t from 'tap'
 import type { Test } from 'tap'
-import { configure, makeNode, overlayA, port, toml } from './agent.js'
-import type { NodeFiles } from './agent.js'
-import { entry, finished, makeBed, until, whalescale } from './bed.js'
-import type { Bed, Finished } from './bed.js'
+import { configure, makeNode, overlayA, port, toml } from '../bed/agent.js'
+import type { NodeFiles } from '../bed/agent.js'
+import { entry, finished, makeBed, until, whalescale } from '../bed/bed.js'
+import type { Bed, Finished } from '../bed/bed.js'
 import { unless } from './requirements.js'
 
 const skip = unless('setpriv', 'unshare')
-const options = { skip, timeout: 30_000 }
+const options = { skip, timeout: 200_000 }
 const nobody = '65534'
 
 type Case = { readonly bed: Bed; readonly node: NodeFiles; readonly text: string }

@@ -4,8 +4,8 @@
  */
 import t from 'tap'
 import type { Namespace } from '#src/cli/demo/lab.js'
-import { overlayA, overlayB, peerOf, twoAgents } from './agent.js'
-import { makeBed } from './bed.js'
+import { overlayA, overlayB, peerOf, twoAgents } from '../bed/agent.js'
+import { makeBed } from '../bed/bed.js'
 import { agentAndStock } from './mixed.js'
 import type { ExchangeReport } from './programs/exchange.js'
 import { unless } from './requirements.js'
@@ -31,7 +31,7 @@ const both = (a: Namespace, b: Namespace): Promise<ExchangeReport[]> =>
 async function betweenAgents(): Promise<Outcome> {
   const bed = await makeBed(t)
   const { a, b } = await twoAgents(bed, await bed.pair())
-  const connected = await answers(a.namespace, overlayB, 10)
+  const connected = await answers(a.namespace, overlayB, 60)
   const reports = await both(a.namespace, b.namespace)
   const { latestHandshakeMs } = await peerOf(a, 'b')
   const { drops } = await a.client.status()

@@ -1,9 +1,9 @@
 /** Two agents with a router between them, whose links can be narrowed behind their backs. */
 import type { Namespace } from '#src/cli/demo/lab.js'
-import { twoAgents } from './agent.js'
-import type { Agent, Duo } from './agent.js'
-import { until } from './bed.js'
-import type { Bed } from './bed.js'
+import { twoAgents } from '../bed/agent.js'
+import type { Agent, Duo } from '../bed/agent.js'
+import { until } from '../bed/bed.js'
+import type { Bed } from '../bed/bed.js'
 
 /** Outer IPv4 and UDP headers, and those of a transport message (whitepaper, 5.4.6). */
 const overhead = 20 + 8 + 32

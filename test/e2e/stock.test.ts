@@ -2,9 +2,9 @@
 import t from 'tap'
 import type { Test } from 'tap'
 import type { Namespace } from '#src/cli/demo/lab.js'
-import { overlayA, overlayB, peerOf, port } from './agent.js'
-import { addressA, addressB, makeBed, until } from './bed.js'
-import type { Pair } from './bed.js'
+import { overlayA, overlayB, peerOf, port } from '../bed/agent.js'
+import { addressA, addressB, makeBed, until } from '../bed/bed.js'
+import type { Pair } from '../bed/bed.js'
 import { capture } from './capture.js'
 import { agentAndStock } from './mixed.js'
 import { unless } from './requirements.js'
@@ -12,7 +12,7 @@ import { answers, complaints, makePresharedKey } from './stock.js'
 import { ping, stream } from './traffic.js'
 
 const skip = unless('wireguard-go', 'wg', 'tcpdump', 'ethtool')
-const options = { skip, timeout: 60_000 }
+const options = { skip, timeout: 200_000 }
 const mebibyte = 1 << 20
 
 /** Type 4 without content: header, tag and nothing else. */
@@ -21,7 +21,7 @@ const keepaliveLength = 32
 async function keepalivesFrom(source: string, pair: Pair, seconds: number): Promise<number> {
   const watching = await capture(pair.b, pair.linkB)
   const since = performance.now()
-  await until('the time is over', () => performance.now() - since > seconds * 1000, 30_000)
+  await until('the time is over', () => performance.now() - since > seconds * 1000, 120_000)
   const passed = await watching.stop()
   return passed.filter((one) => one.source === source && one.length === keepaliveLength).length
 }
@@ -41,7 +41,7 @@ void t.test('we initiate a session with wireguard-go', options, async (t) => {
   const bed = await makeBed(t)
   const pair = await bed.pair()
   const { stock } = await agentAndStock(bed, pair, { weKnowTheEndpoint: true })
-  t.ok(await answers(pair.a, overlayB, 10))
+  t.ok(await answers(pair.a, overlayB, 60))
   t.equal(await stock.show('endpoints'), `${addressA}:${port}`)
   await bothWays(t, pair.a, pair.b)
   t.same(complaints(stock), [])
@@ -52,7 +52,7 @@ void t.test('wireguard-go initiates a session with us', options, async (t) => {
   const pair = await bed.pair()
   const watching = await capture(pair.b, pair.linkB)
   const { agent, stock } = await agentAndStock(bed, pair, { itKnowsTheEndpoint: true })
-  t.ok(await answers(pair.b, overlayA, 10))
+  t.ok(await answers(pair.b, overlayA, 60))
   t.match(await peerOf(agent, 'stock'), {
     state: 'connected',
     endpoint: `${addressB}:${port}`,
@@ -75,7 +75,7 @@ void t.test('the same preshared key on both sides connects', options, async (t) 
     ourPresharedKey: presharedKey,
     itsPresharedKey: presharedKey,
   })
-  t.ok(await answers(pair.a, overlayB, 10))
+  t.ok(await answers(pair.a, overlayB, 60))
   t.same(complaints(stock), [])
 })
 
@@ -127,7 +127,7 @@ void t.test('our change of address keeps the session', options, async (t) => {
   const bed = await makeBed(t)
   const pair = await bed.pair()
   const { stock } = await agentAndStock(bed, pair, { weKnowTheEndpoint: true })
-  t.ok(await answers(pair.a, overlayB, 10))
+  t.ok(await answers(pair.a, overlayB, 60))
   const handshake = await stock.show('latest-handshakes')
   const running = ping(pair.a, overlayB, 60, 50)
   await pair.a.exec('ip', ['address', 'add', '192.0.2.77/24', 'dev', pair.linkA])
@@ -145,7 +145,7 @@ void t.test('a change of address of wireguard-go keeps the session', options, as
     weKnowTheEndpoint: true,
     itKnowsTheEndpoint: true,
   })
-  t.ok(await answers(pair.a, overlayB, 10))
+  t.ok(await answers(pair.a, overlayB, 60))
   const handshake = await stock.show('latest-handshakes')
   await stock.set(['listen-port', '51999'])
   // The answer to the very packet that tells of the move may still go to the old address.
@@ -171,7 +171,7 @@ void t.test('a stock peer sees bare WireGuard and nothing else', options, async 
     weKnowTheEndpoint: true,
     itKnowsTheEndpoint: true,
   })
-  t.ok(await answers(pair.a, overlayB, 10))
+  t.ok(await answers(pair.a, overlayB, 60))
   await bothWays(t, pair.a, pair.b)
   const refused = await agent.client.ping('stock').then(
     () => 'answered',
@@ -196,8 +196,10 @@ void t.test('a stock peer sees bare WireGuard and nothing else', options, async 
   )
   t.same(complaints(stock), [], 'wireguard-go complains of no packet')
   const { drops } = await agent.client.status()
+  // What CoDel drops of a bulk flow on a busy machine, it drops on purpose.
+  const deliberate = ['outQueueDelay', 'inQueueDelay']
   t.same(
-    Object.entries(drops).filter(([, count]) => count > 0),
+    Object.entries(drops).filter(([name, count]) => count > 0 && !deliberate.includes(name)),
     [],
     'nor do we',
   )

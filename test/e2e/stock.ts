@@ -2,8 +2,8 @@
 import { existsSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { LabProcess, Namespace } from '#src/cli/demo/lab.js'
-import { finished, until } from './bed.js'
-import type { Bed } from './bed.js'
+import { finished, until } from '../bed/bed.js'
+import type { Bed } from '../bed/bed.js'
 
 type StockPeer = {
   readonly publicKey: string

@@ -1,7 +1,7 @@
 /** Loads between two namespaces, each of which tells exactly what arrived. */
 import { fileURLToPath } from 'node:url'
 import type { LabProcess, Namespace } from '#src/cli/demo/lab.js'
-import { finished, until } from './bed.js'
+import { finished, until } from '../bed/bed.js'
 import type { ExchangeReport } from './programs/exchange.js'
 import type { StreamReport } from './programs/stream.js'
 
@@ -24,9 +24,18 @@ async function ready(running: LabProcess): Promise<void> {
   await until('the receiver is ready', () => running.output().stdout.includes('ready'))
 }
 
-export type Ping = { readonly sent: number; readonly received: number; readonly output: string }
+export type Ping = {
+  readonly sent: number
+  readonly received: number
+  /** The numbers of those without an answer, from 1. */
+  readonly missing: readonly number[]
+  readonly output: string
+}
 
-/** `ping` of `count` packets, `intervalMs` apart. */
+/**
+ * `ping` of `count` packets, `intervalMs` apart. With a deadline, ping sends further ones as long as answers are
+ * late, as on a busy machine: those do not count.
+ */
 export async function ping(
   from: Namespace,
   address: string,
@@ -35,10 +44,12 @@ export async function ping(
 ): Promise<Ping> {
   const seconds = Math.ceil((count * intervalMs) / 1000) + 5
   const pace = ['-c', String(count), '-i', String(intervalMs / 1000), '-w', String(seconds)]
-  const { stdout } = await finished(from.spawn('ping', ['-n', '-q', ...pace, address]))
-  const [, sent = '0', received = '0'] =
-    /(\d+) packets transmitted, (\d+) received/.exec(stdout) ?? []
-  return { sent: Number(sent), received: Number(received), output: stdout }
+  const { stdout } = await finished(from.spawn('ping', ['-n', ...pace, address]))
+  const [, transmitted = '0'] = /(\d+) packets transmitted/.exec(stdout) ?? []
+  const answered = new Set([...stdout.matchAll(/icmp_seq=(\d+) ttl/g)].map(([, at]) => Number(at)))
+  const sent = Math.min(Number(transmitted), count)
+  const missing = Array.from({ length: sent }, (_, i) => i + 1).filter((at) => !answered.has(at))
+  return { sent, received: sent - missing.length, missing, output: stdout }
 }
 
 export type Stream = { readonly sent: StreamReport; readonly received: StreamReport }

@@ -1,9 +1,9 @@
 /** Two Whalescale agents: what goes through their tunnel, and what their commands say of it. */
 import t from 'tap'
 import type { PathsView, PeersView, StatusView } from '#src/node/views.js'
-import { overlayA, overlayB, peerOf, twoAgents } from './agent.js'
-import type { Agent, Duo } from './agent.js'
-import { makeBed, until, whalescale } from './bed.js'
+import { overlayA, overlayB, peerOf, twoAgents } from '../bed/agent.js'
+import type { Agent, Duo } from '../bed/agent.js'
+import { makeBed, until, whalescale } from '../bed/bed.js'
 import { unless } from './requirements.js'
 import { ping, stream } from './traffic.js'
 
@@ -20,7 +20,7 @@ async function json<View>(agent: Agent, ...command: readonly string[]): Promise<
 }
 
 const skip = unless()
-const options = { skip, timeout: 30_000 }
+const options = { skip, timeout: 200_000 }
 /** The tests of this file share two agents, in this order. */
 const duo: Promise<Duo> =
   skip === false

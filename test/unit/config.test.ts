@@ -90,7 +90,7 @@ t.test('what is left out takes the defaults of the contract', (t) => {
     mtu: 'auto',
     stateDir: '/var/lib/whalescale',
     controlSocket: '/run/whalescale/whalescale.sock',
-    scheduler: 'auto',
+    scheduler: 'edpf',
     peers: [],
   })
   t.end()
@@ -129,7 +129,7 @@ const mistakes: [name: string, text: string, expected: RegExp][] = [
     `${head}control_socket = "/${'x'.repeat(104)}"\n`,
     /^c\.toml:3: node\.control_socket: .* too long for a socket; name one/,
   ],
-  ['a bad scheduler', `${head}[multipath]\nscheduler = "x"\n`, /:4: .*one of "auto", "wrr"/],
+  ['a bad scheduler', `${head}[multipath]\nscheduler = "x"\n`, /:4: .*one of "edpf", "wrr"/],
   [
     'a bad node id',
     `${head}[[peer]]\nnode_id = "abc"\n`,

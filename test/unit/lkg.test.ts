@@ -6,7 +6,7 @@ import type { Test } from 'tap'
 import { decodeEntry, encodeEntry, mostEndpoints, mostPeers, peerIn } from '#src/lkg/entry.js'
 import { openStore, storeFile } from '#src/lkg/store.js'
 import type { CachedPeer } from '#src/lkg/store.js'
-import { killWhileWriting } from './fixtures/lkg-kills.js'
+import { killWhileWriting } from '../bed/lkg-kills.js'
 
 function peer(id: string, extra: Partial<CachedPeer> = {}): CachedPeer {
   const endpoint = {

@@ -33,7 +33,7 @@ function view(...paths: Path[]): PathsView {
     wireguardPublicKey: '',
     state: 'connected' as const,
     innerMtu: 1400,
-    scheduler: 'auto',
+    scheduler: 'edpf',
     reorderHeld: 0,
     reorderTimeouts: 0,
     repaired: 0,

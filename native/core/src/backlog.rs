@@ -70,3 +70,40 @@ impl Backlog {
         true
     }
 }
+
+/// Judges a queue that is emptied one packet at a time: a run of packets counts as one batch of
+/// [`Backlog`], which took as long as the one of them that waited longest.
+#[derive(Debug, Default)]
+pub struct Sojourn {
+    backlog: Backlog,
+    count: usize,
+    bytes: usize,
+    /// When the first one of the run came.
+    taken: Option<Instant>,
+    longest: Duration,
+}
+
+/// Packets after which a run is judged though more wait: some half a megabyte of super-packets.
+const RUN: usize = 8;
+
+impl Sojourn {
+    /// A packet of `bytes` that came at `came` goes at `now`; `last` if nothing waits behind it.
+    ///
+    /// A burst is judged as a whole, because its first packet never waits.
+    pub fn note(&mut self, bytes: usize, came: Instant, now: Instant, last: bool) {
+        self.count += 1;
+        self.bytes += bytes;
+        self.longest = self.longest.max(now - came);
+        let taken = *self.taken.get_or_insert(came);
+        if last || self.count == RUN {
+            self.backlog.note(self.bytes, taken, taken + self.longest);
+            (self.count, self.bytes) = (0, 0);
+            (self.taken, self.longest) = (None, Duration::ZERO);
+        }
+    }
+
+    /// As [`Backlog::drop_due`].
+    pub fn drop_due(&mut self, now: Instant) -> bool {
+        self.backlog.drop_due(now)
+    }
+}

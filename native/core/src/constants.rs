@@ -53,6 +53,8 @@ pub mod limits {
     pub const BULK_LEN: usize = 512;
     /// Peers of one node: the table of the packet path stays within a megabyte.
     pub const PEERS: usize = 4096;
+    /// Received messages up to this are short: an answer, a look-up, an acknowledgement, a voice.
+    pub const SHORT_MESSAGE: usize = 512;
     /// Endpoints of one peer (design, section 4: announced addresses are at most eight).
     pub const ENDPOINTS: usize = 8;
     /// Datagrams of one received message: what `UDP_GRO` joins at most.

@@ -8,7 +8,7 @@
 
 use arrayvec::ArrayVec;
 
-use crate::backlog::Backlog;
+use crate::backlog::Sojourn;
 use crate::bond::classify::flow_hash;
 use crate::constants::limits;
 use crate::inner::vnet::{GSO_NONE, VNET_LEN, VnetHeader};
@@ -17,7 +17,7 @@ use crate::time::Instant;
 /// The room of one read.
 pub const SLOT: usize = VNET_LEN + limits::SUPER_PACKET;
 /// Reads that wait: some half a megabyte, which stays in the second-level cache and is twice what
-/// [`Backlog`] lets stand. What is more stays in the device.
+/// [`Sojourn`] lets stand. What is more stays in the device.
 const SLOTS: usize = 8;
 
 struct Held {
@@ -34,17 +34,7 @@ pub struct Lane {
     held: ArrayVec<Held, SLOTS>,
     next: usize,
     header_len: usize,
-    backlog: Backlog,
-    /// Super-packets sent, and their bytes, since the lane was last judged; when the first was read.
-    judged: Judged,
-}
-
-#[derive(Default)]
-struct Judged {
-    count: usize,
-    bytes: usize,
-    taken: Option<Instant>,
-    longest: core::time::Duration,
+    sojourn: Sojourn,
 }
 
 impl Lane {
@@ -55,8 +45,7 @@ impl Lane {
             held: ArrayVec::new(),
             next: 0,
             header_len: if vnet { VNET_LEN } else { 0 },
-            backlog: Backlog::default(),
-            judged: Judged::default(),
+            sojourn: Sojourn::default(),
         }
     }
 
@@ -107,7 +96,7 @@ impl Lane {
     /// What has waited longest, and whether a packet of it should be marked or dropped.
     pub fn first(&mut self, now: Instant) -> Option<(&[u8], bool)> {
         let held = self.held.first()?;
-        let shed = self.backlog.drop_due(now);
+        let shed = self.sojourn.drop_due(now);
         let start = held.slot * SLOT;
         Some((self.slots.get(start..start + held.len)?, shed))
     }
@@ -117,16 +106,7 @@ impl Lane {
         let Some(held) = self.held.pop_at(0) else {
             return;
         };
-        let judged = &mut self.judged;
-        judged.count += 1;
-        judged.bytes += held.len;
-        judged.longest = judged.longest.max(now - held.read);
-        let taken = *judged.taken.get_or_insert(held.read);
-        // A burst is judged as a whole: its first packet never waits.
-        if self.held.is_empty() || judged.count == SLOTS {
-            let done = taken + judged.longest;
-            self.backlog.note(judged.bytes, taken, done);
-            self.judged = Judged::default();
-        }
+        let last = self.held.is_empty();
+        self.sojourn.note(held.len, held.read, now, last);
     }
 }

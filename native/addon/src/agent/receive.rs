@@ -1,24 +1,30 @@
 //! The receive thread: UDP receive, open, replay check, TUN write, each packet to completion.
+//!
+//! It reads ahead: short messages are taken as soon as they are read, the others in turn, and after
+//! each super-packet that is written the sockets are looked at again.
 
 use std::io::{self, IoSlice};
 use std::sync::Arc;
+use std::time::Duration;
 
 use arrayvec::ArrayVec;
 use rtrb::{Consumer, Producer};
 use whalescale_core::aead::AeadBackend;
-use whalescale_core::backlog::Backlog;
+use whalescale_core::backlog::Sojourn;
+use whalescale_core::constants::limits;
 use whalescale_core::drops::{DropCounters, DropReason};
 use whalescale_core::handoff::{Crossing, Endpoint, FromReceiver, SocketId};
 use whalescale_core::inner::coalesce::{MAX_PIECES, Offload};
 use whalescale_core::inner::segment;
 use whalescale_core::inner::vnet::VnetHeader;
 use whalescale_core::receiver::Receiver;
+use whalescale_core::time::Instant;
 
 use crate::aead;
 use crate::io::clock;
 use crate::io::poll::{Interest, Poller};
 use crate::io::tun::{Tun, WriteError};
-use crate::io::udp::{RecvArena, UdpSocket};
+use crate::io::udp::{Message, RecvArena, UdpSocket};
 
 use super::{Bells, REPORTS, ReceiverUpdate, Sockets, Update};
 
@@ -38,27 +44,28 @@ impl ReceiveThread {
     pub(super) fn run(mut self) -> io::Result<()> {
         aead::warm_up(&*self.backend);
         let mut arena = RecvArena::new();
-        let mut backlog = Backlog::default();
+        let mut sojourn = Sojourn::default();
         let mut poller = Poller::new();
         let bell = poller.add(&self.bells.receive, Interest::Read);
         while !self.bells.stopping() {
-            let now = clock::now();
-            let timeout = self.receiver.next_timeout().map(|due| due - now);
-            poller.wait(timeout)?;
+            let timeout = self.receiver.next_timeout().map(|due| due - clock::now());
+            let rests = arena.is_empty();
+            poller.wait(if rests { timeout } else { Some(Duration::ZERO) })?;
             if poller.readable(bell) {
                 self.bells.receive.drain();
             }
+            let read = arena.len();
             let sockets = Arc::clone(&self.sockets);
-            let mut changed = false;
             for (slot, (id, socket)) in (bell + 1..).zip(open(&sockets)) {
                 if poller.readable(slot) {
-                    let count = arena.recv(socket)?;
-                    // Control hands a key over before it sends what lets the other end use it, so
-                    // the keys of all that has arrived are here now, but were not before the call.
-                    changed |= self.take_updates();
-                    self.take_messages(&mut arena, &mut backlog, count, id);
+                    arena.recv(socket, id, clock::now())?;
                 }
             }
+            // Control hands a key over before it sends what lets the other end use it, so the keys of
+            // all that has arrived are here now, but were not before the call.
+            let mut changed = self.take_updates();
+            self.take_short(&mut arena, read);
+            self.take_in_turn(&mut arena, &mut sojourn);
             self.handle_timeout(&mut arena);
             changed |= self.take_updates();
             if changed {
@@ -87,49 +94,70 @@ impl ReceiveThread {
         changed
     }
 
-    fn take_messages(
-        &mut self,
-        arena: &mut RecvArena,
-        backlog: &mut Backlog,
-        count: usize,
-        socket: SocketId,
-    ) {
-        let taken = clock::now();
-        let (mut now, mut bytes) = (taken, 0);
-        for n in 0..count {
+    /// Takes the short ones of the messages from the `read`-th on, if longer ones wait before them.
+    fn take_short(&mut self, arena: &mut RecvArena, read: usize) {
+        let is_long = |message: &Message| message.len > limits::SHORT_MESSAGE;
+        let first_long = (0..arena.len()).find(|n| {
+            arena
+                .place(*n)
+                .is_some_and(|(message, _)| is_long(&message))
+        });
+        let Some(first_long) = first_long else {
+            return;
+        };
+        let now = clock::now();
+        for n in read.max(first_long + 1)..arena.len() {
             let Some((message, place)) = arena.place(n) else {
+                continue;
+            };
+            if !is_long(&message) {
+                let from = origin(&message);
+                self.receiver
+                    .handle_ahead(arena.bytes(), place, message.stride, from, now);
+            }
+        }
+        self.finish(arena, now);
+    }
+
+    /// Takes the messages that have waited longest, as many as make a super-packet.
+    fn take_in_turn(&mut self, arena: &mut RecvArena, sojourn: &mut Sojourn) {
+        let now = clock::now();
+        let count = arena.len();
+        let mut taken = 0;
+        while taken < count && !self.receiver.is_full() {
+            let message = arena.place(taken);
+            taken += 1;
+            let Some((message, place)) = message else {
                 self.drops.count(DropReason::Truncated);
                 continue;
             };
-            let from = Endpoint {
-                socket,
-                remote: message.source,
-            };
-            bytes += message.len;
-            if backlog.drop_due(now) {
-                self.receiver.shed();
+            if !self.receiver.take_turn(place.start) {
+                if sojourn.drop_due(now) {
+                    self.receiver.shed();
+                }
+                let from = origin(&message);
+                self.receiver
+                    .handle_message(arena.bytes(), place, message.stride, from, now);
             }
-            self.receiver
-                .handle_message(arena.bytes(), place, message.stride, from, now);
-            if self.receiver.is_full() {
-                self.hand_over_reports();
-                self.deliver(arena);
-                now = clock::now();
-            }
+            sojourn.note(message.len, message.read, now, taken == count);
         }
-        // Before the packets: the local stack may answer at once, and needs the key that they confirm
-        // and the address that they came from.
+        self.finish(arena, now);
+        arena.release(taken);
+    }
+
+    /// Hands over what the messages brought. Packets come last: the local stack may answer at once, and
+    /// needs the key that they confirm and the address that they came from.
+    fn finish(&mut self, arena: &mut RecvArena, now: Instant) {
         self.hand_over_reports();
         self.hand_over_crossings();
-        self.deliver(arena);
-        backlog.note(bytes, taken, clock::now());
+        self.deliver(arena, now);
     }
 
     fn handle_timeout(&mut self, arena: &mut RecvArena) {
         let now = clock::now();
         if self.receiver.next_timeout().is_some_and(|due| due <= now) {
             self.receiver.handle_timeout(now);
-            self.deliver(arena);
+            self.deliver(arena, now);
         }
         self.hand_over_crossings();
     }
@@ -145,7 +173,7 @@ impl ReceiveThread {
         }
     }
 
-    fn deliver(&mut self, arena: &mut RecvArena) {
+    fn deliver(&mut self, arena: &mut RecvArena, now: Instant) {
         let Self {
             receiver,
             inlet,
@@ -153,7 +181,7 @@ impl ReceiveThread {
             ..
         } = self;
         let offload = inlet.offload;
-        receiver.deliver(arena.bytes(), offload, |vnet, pieces| {
+        receiver.deliver(arena.bytes(), offload, now, |vnet, pieces| {
             inlet.write(vnet, pieces, drops);
         });
     }
@@ -180,6 +208,13 @@ impl ReceiveThread {
         if any {
             self.bells.control.signal();
         }
+    }
+}
+
+fn origin(message: &Message) -> Endpoint {
+    Endpoint {
+        socket: message.socket,
+        remote: message.source,
     }
 }
 

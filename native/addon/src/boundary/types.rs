@@ -21,7 +21,7 @@ pub struct OpenConfig {
     pub timestamp_floor: Option<String>,
     /// The cipher backend by name; without it, the fastest.
     pub aead: Option<String>,
-    /// How packets are spread over several paths, by name; without it, `auto`.
+    /// How packets are spread over several paths, by name; without it, `edpf`.
     pub scheduler: Option<String>,
 }
 

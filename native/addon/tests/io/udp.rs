@@ -8,10 +8,15 @@ use whalescale_addon::io::udp::{
     Family, Options, RecvArena, SOCKET_BUFFER, SendOutcome, UdpSocket,
 };
 
+use whalescale_core::handoff::SocketId;
+use whalescale_core::time::Instant;
+
 use crate::namespace::{Namespace, isolated, run, veth_pair};
 use crate::seccomp::{Refusal, Third, option, refuse};
 
 const STRIDE: usize = 1200;
+const SOCKET: SocketId = SocketId(0);
+const NOW: Instant = Instant::from_nanos(0);
 
 fn open(family: Family) -> UdpSocket {
     UdpSocket::open(family, 0, &Options::default()).unwrap()
@@ -39,13 +44,16 @@ fn receive(socket: &UdpSocket, len: usize) -> (Vec<Vec<u8>>, usize) {
             0,
             "{got} of {len} bytes arrived"
         );
-        for n in 0..arena.recv(socket).unwrap() {
-            let (message, bytes) = arena.message(n).expect("not truncated");
-            assert_eq!(message.len, bytes.len());
+        let count = arena.recv(socket, SOCKET, NOW).unwrap();
+        for n in 0..count {
+            let (message, place) = arena.place(n).expect("not truncated");
+            assert_eq!(message.len, place.len());
+            let bytes = &arena.bytes()[place];
             datagrams.extend(bytes.chunks(message.stride).map(<[u8]>::to_vec));
             got += message.len;
             messages += 1;
         }
+        arena.release(count);
     }
     (datagrams, messages)
 }
@@ -102,15 +110,48 @@ fn the_source_is_the_senders_address() {
             poller.add(&receiver, Interest::Read);
             assert_eq!(poller.wait(Some(Duration::from_secs(10))).unwrap(), 1);
             let mut arena = RecvArena::new();
-            assert_eq!(arena.recv(&receiver).unwrap(), 1);
-            let (message, bytes) = arena.message(0).unwrap();
+            assert_eq!(arena.recv(&receiver, SOCKET, NOW).unwrap(), 1);
+            let (message, place) = arena.place(0).unwrap();
             assert_eq!(
                 (message.source, message.stride),
                 (address(from, &sender), 5)
             );
-            assert_eq!(bytes, b"hello");
-            assert!(arena.message(1).is_none());
+            assert_eq!(&arena.bytes()[place], b"hello");
+            assert!(arena.place(1).is_none());
         }
+    });
+}
+
+#[test]
+fn messages_wait_in_order_and_released_ones_make_room() {
+    isolated(|| {
+        let (left, right) = veth_pair();
+        right.enter();
+        let receiver = open(Family::V4);
+        left.enter();
+        let (sender, to) = (open(Family::V4), address("10.9.0.2", &receiver));
+        assert_eq!(sender.send(&to, &[0], 1), SendOutcome::Sent);
+        assert_eq!(receive(&receiver, 1).0, [[0]]);
+        for n in 1..=40 {
+            assert_eq!(sender.send(&to, &[n], 1), SendOutcome::Sent);
+        }
+        let mut arena = RecvArena::new();
+        let mut next = 1;
+        while next <= 40 {
+            arena.recv(&receiver, SOCKET, NOW).unwrap();
+            assert_eq!(
+                arena.recv(&receiver, SOCKET, NOW).unwrap(),
+                0,
+                "full or empty"
+            );
+            for n in 0..5.min(arena.len()) {
+                let (_, place) = arena.place(n).unwrap();
+                assert_eq!(arena.bytes()[place], [next]);
+                next += 1;
+            }
+            arena.release(5);
+        }
+        assert!(arena.is_empty());
     });
 }
 
@@ -261,7 +302,7 @@ fn what_the_network_refuses_is_harmless_to_the_socket() {
         for _ in 0..3 {
             assert_eq!(sender.send(&closed, b"x", 1), SendOutcome::Sent);
         }
-        assert_eq!(RecvArena::new().recv(&sender).unwrap(), 0);
+        assert_eq!(RecvArena::new().recv(&sender, SOCKET, NOW).unwrap(), 0);
         assert_eq!(
             sender.send(&address("10.9.0.2", &receiver), b"x", 1),
             SendOutcome::Sent

@@ -64,18 +64,13 @@ impl Classifier {
 /// A hash of addresses, protocol and ports (FNV-1a). Whoever chooses flows that collide only harms
 /// itself: they come from this machine.
 pub(crate) fn flow_hash(packet: &[u8]) -> u64 {
-    let fields: [&[u8]; 2] = match ip::parse(packet) {
-        Ok(header) if header.version == 4 => [
-            packet.get(12..20).unwrap_or_default(),
-            ports(packet, header.header_len, header.protocol),
-        ],
-        Ok(header) => [
-            packet.get(8..40).unwrap_or_default(),
-            ports(packet, header.header_len, header.protocol),
-        ],
-        Err(_) => [&[], &[]],
+    let Ok(header) = ip::parse(packet) else {
+        return 0;
     };
-    let bytes = fields.into_iter().flatten();
+    let addresses = if header.version == 4 { 12..20 } else { 8..40 };
+    let addresses = packet.get(addresses).unwrap_or_default();
+    let ports = ports(packet, header.header_len, header.protocol);
+    let bytes = addresses.iter().chain(ports).chain([&header.protocol]);
     bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
         (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
     })

@@ -70,6 +70,19 @@ impl Queue {
         Ok(())
     }
 
+    /// Takes back what was dropped: it is the next to get a sequence.
+    pub(crate) fn reinstate(&mut self, packet: Packet) {
+        let place = self.unsequenced();
+        self.bytes += packet.bytes.len();
+        self.packets.insert(place, packet);
+    }
+
+    /// Where the packets begin that have no sequence.
+    fn unsequenced(&self) -> usize {
+        let sequenced = |packet: &Packet| packet.sequence.is_some();
+        self.packets.partition_point(sequenced)
+    }
+
     /// Bytes that wait, as they will be sent.
     pub(crate) fn bytes(&self) -> usize {
         self.bytes
@@ -110,9 +123,7 @@ impl Queue {
     ) -> Option<Packet> {
         let interval = INTERVAL.max(rtt * 4);
         if ahead == 0 && self.is_drop_due(now, interval, TARGET.max(interval / 10) + spread) {
-            let place = self
-                .packets
-                .partition_point(|packet| packet.sequence.is_some());
+            let place = self.unsequenced();
             if place + 1 < self.packets.len() {
                 self.count_drop(now, interval);
                 if let Some(packet) = self.remove(place) {
@@ -224,6 +235,23 @@ mod tests {
         sequences.sort_unstable();
         let expected: Vec<u64> = (0..sequences.len() as u64).collect();
         assert_eq!(sequences, expected);
+    }
+
+    #[test]
+    fn what_is_reinstated_is_the_next_without_a_sequence() {
+        let mut queue = queue(4);
+        assert_eq!(take(&mut queue, at(1), 1000), Some((1, Some(1))));
+        let dropped = Packet {
+            bytes: vec![0; 1000],
+            inner: 9,
+            queued: at(0),
+            sequence: None,
+        };
+        queue.reinstate(dropped);
+        assert_eq!(queue.bytes(), 4000);
+        assert_eq!(take(&mut queue, at(1), 0), Some((0, Some(0))));
+        assert_eq!(take(&mut queue, at(1), 0), Some((9, Some(2))));
+        assert_eq!(take(&mut queue, at(1), 0), Some((2, Some(3))));
     }
 
     #[test]

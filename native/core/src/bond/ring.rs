@@ -220,6 +220,12 @@ impl Ring {
         sent.into_iter().filter_map(|sent| sent.datagram)
     }
 
+    /// When the oldest left that is not known to have arrived.
+    pub(crate) fn oldest(&self) -> Option<Instant> {
+        let mut waiting = self.sent.iter().filter(|sent| sent.datagram.is_some());
+        waiting.next().map(|sent| sent.at)
+    }
+
     /// Sequences that are not known to have arrived, oldest first.
     pub(crate) fn outstanding(&self) -> impl Iterator<Item = u64> + '_ {
         let waiting = (self.first..)

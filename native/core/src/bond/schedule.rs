@@ -55,22 +55,19 @@ pub(crate) trait Scheduler: Send {
 /// The policies by name.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Policy {
-    /// What the bench shows best.
-    #[default]
-    Auto,
     /// Weighted round robin: shares in proportion to the estimated rates (the original design).
     Wrr,
     /// The lowest round trip that may send.
     MinRtt,
     /// Earliest delivery path first, paced.
+    #[default]
     Edpf,
     /// Every packet on every path.
     Redundant,
 }
 
 /// Every policy by the name that a configuration gives it.
-const POLICIES: [(&str, Policy); 5] = [
-    ("auto", Policy::Auto),
+const POLICIES: [(&str, Policy); 4] = [
     ("wrr", Policy::Wrr),
     ("minrtt", Policy::MinRtt),
     ("edpf", Policy::Edpf),
@@ -93,7 +90,7 @@ impl FromStr for Policy {
 impl Policy {
     pub(crate) fn scheduler(self) -> Box<dyn Scheduler> {
         match self {
-            Self::Auto | Self::Edpf => Box::new(Edpf),
+            Self::Edpf => Box::new(Edpf),
             Self::Wrr => Box::new(Wrr::default()),
             Self::MinRtt => Box::new(MinRtt),
             Self::Redundant => Box::new(Redundant),

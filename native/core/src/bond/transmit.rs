@@ -59,6 +59,8 @@ pub(crate) struct Bond {
     repairs_left: f64,
     /// What was in flight on paths that are gone.
     orphans: VecDeque<Vec<u8>>,
+    /// What CoDel dropped a moment ago, and when; see [`Bond::revoke_drops`].
+    dropped: VecDeque<(Instant, Packet)>,
     pool: Vec<Vec<u8>>,
     duplicates_left: f64,
     last_several: Option<Instant>,
@@ -91,6 +93,7 @@ impl Bond {
             repairs: VecDeque::new(),
             repairs_left: 0.0,
             orphans: VecDeque::new(),
+            dropped: VecDeque::new(),
             pool: Vec::new(),
             duplicates_left: 0.0,
             last_several: None,
@@ -195,11 +198,10 @@ impl Bond {
             .iter()
             .enumerate()
             .filter(|(_, path)| path.may_carry());
+        let reference = self.reference(now);
         let rank = |(_, path): &(usize, &Path)| {
-            let arrival = path.model.arrival_after(now, wire_len(len));
-            // Before the first measurement, what probing found puts the paths in order.
-            let probed = path.half_rtt();
-            (Some(path.id) == but, arrival.unwrap_or(i64::MAX), probed)
+            let arrival = path.arrival(now, wire_len(len), reference);
+            (Some(path.id) == but, arrival)
         };
         usable.min_by_key(rank).map(|(place, _)| place)
     }

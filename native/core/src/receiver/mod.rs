@@ -9,35 +9,32 @@
 //! Handshake messages and control frames go to control. Nothing that fails a check is answered.
 
 mod accept;
+mod ahead;
 mod keys;
+mod open;
 mod rate;
 
 use std::collections::BTreeMap;
 use std::io::IoSlice;
-use std::net::IpAddr;
 use std::ops::Range;
 use std::sync::Arc;
 
-use arrayvec::ArrayVec;
-
 use crate::bond::receive::{Binding, Inbound};
 use crate::bond::reorder::Budget;
-use crate::bond::shim::Shim;
-use crate::constants::{limits, protocol};
+use crate::constants::limits;
 use crate::drops::{DropCounters, DropReason};
 use crate::handoff::{
     Crossing, Endpoint, FromReceiver, HandshakeBytes, PeerIndex, PeerRoutes, ToReceiver,
 };
 use crate::handshake::mac::MacVerifier;
 use crate::inner::coalesce::{self, Offload};
-use crate::inner::ecn;
 use crate::inner::vnet::VnetHeader;
 use crate::replay::ReplayWindow;
 use crate::time::Instant;
 use crate::wire::datagram::{self, Datagram};
 
-use accept::{Accepted, Origin, accept, is_data, is_message, payload_of};
-use keys::{Address, Key, Seen, Source, leading_run};
+use ahead::Ahead;
+use keys::{Address, Key, leading_run};
 use rate::MessageRates;
 
 /// The receive machine. See the module's header.
@@ -58,6 +55,7 @@ pub struct Receiver {
     drops: Arc<DropCounters>,
     /// Bytes of the packets that wait for [`Self::deliver`].
     pending: usize,
+    ahead: Ahead,
     /// Whether the next bulk packet is to be marked or dropped.
     shed: bool,
 }
@@ -84,6 +82,7 @@ impl Receiver {
             reports: Vec::with_capacity(REPORTS),
             drops,
             pending: 0,
+            ahead: Ahead::default(),
             shed: false,
         }
     }
@@ -175,198 +174,6 @@ impl Receiver {
         }
     }
 
-    /// Opens one run of transport datagrams that carry the same receiver index.
-    fn open(
-        &mut self,
-        arena: &mut [u8],
-        at: Range<usize>,
-        stride: usize,
-        index: u32,
-        from: Endpoint,
-        now: Instant,
-    ) {
-        let run = arena.get_mut(at.clone()).unwrap_or_default();
-        let count = run.len().div_ceil(stride) as u64;
-        let Some(key) = self.keys.get_mut(&index) else {
-            return self.drops.add(DropReason::UnknownIndex, count);
-        };
-        if now - key.info.created >= protocol::REJECT_AFTER_TIME {
-            return self.drops.add(DropReason::KeyExpired, count);
-        }
-        let mut seen = Seen::default();
-        let mut admitted = ArrayVec::<_, { limits::RECEIVED_DATAGRAMS }>::new();
-        let mut end = at.start;
-        for (counter, authentic) in key.open_run(run, stride) {
-            let datagram = end..(end + stride).min(at.end);
-            end = datagram.end;
-            let verdict = key.admit(counter, authentic);
-            if verdict.is_ok() {
-                let first = arena.get(payload_of(&datagram)).and_then(<[u8]>::first);
-                seen.count(
-                    datagram.len(),
-                    counter,
-                    first.is_some_and(|first| is_data(*first)),
-                );
-            }
-            admitted.push((datagram, verdict));
-        }
-        let (peer, frames) = (key.info.peer, key.info.frames);
-        let origin = Origin {
-            peer,
-            frames,
-            index,
-            from,
-            now,
-        };
-        if seen.packets > 0 {
-            if !std::mem::replace(&mut key.confirmed, true) {
-                // Before any frame under this key, so that control can answer under it.
-                self.reports.push(FromReceiver::Confirmed { peer, index });
-            }
-            let passed = key.advance(&seen);
-            let newest = key.note(&seen, now, &mut self.reports);
-            self.note_source(origin, &seen, passed, newest);
-        }
-        let mut allowed = None;
-        let before = self.packets.len();
-        for (datagram, verdict) in admitted {
-            let taken = match verdict {
-                Ok(()) => self.take(arena, &datagram, origin, &mut allowed),
-                Err(reason) => Err(self.recognise_copy(arena, &datagram, origin, reason)),
-            };
-            if let Err(reason) = taken {
-                self.drops.count(reason);
-            }
-        }
-        if self.shed && self.packets.len() - before >= limits::BULK_PACKETS {
-            self.mark_or_drop(arena, before);
-        }
-    }
-
-    /// Marks or drops the packet that was taken as the `n`-th, if it is large enough to be bulk.
-    fn mark_or_drop(&mut self, arena: &mut [u8], n: usize) {
-        let Some(packet) = self.packets.get(n).cloned() else {
-            return;
-        };
-        // Acknowledgements come in trains too; a lost one tells their flow nothing.
-        if packet.len() < limits::BULK_LEN {
-            return;
-        }
-        self.shed = false;
-        if !arena.get_mut(packet).is_some_and(ecn::mark) {
-            self.packets.remove(n);
-            self.drops.count(DropReason::BacklogDelay);
-        }
-    }
-
-    /// Counts an authentic run to where it came from, and tells of an address that is news. It moved the
-    /// highest counter by `passed`, if it was the `newest`.
-    fn note_source(&mut self, origin: Origin, seen: &Seen, passed: u64, newest: bool) {
-        let Origin {
-            peer,
-            frames,
-            from,
-            now,
-            ..
-        } = origin;
-        let mut bound = false;
-        if frames {
-            let bond = bond_of(&mut self.bonds, &self.budget, peer);
-            bond.count(now, passed, seen.packets);
-            bound = bond.note_arrival(from, seen.bytes);
-        }
-        let source = match (bound, seen.data) {
-            (false, _) => Source::Unbound,
-            (true, true) => Source::PathWithData,
-            (true, false) => Source::PathWithoutData,
-        };
-        if newest && self.address(peer).is_news(from, &source, now) {
-            self.reports.push(FromReceiver::Moved { peer, from });
-            if !frames && self.crossings.len() < REPORTS {
-                let endpoint = from;
-                self.crossings.push(Crossing::Roamed { peer, endpoint });
-            }
-        }
-    }
-
-    /// Takes an authentic, fresh datagram to where it belongs.
-    fn take(
-        &mut self,
-        arena: &[u8],
-        datagram: &Range<usize>,
-        origin: Origin,
-        allowed: &mut Option<IpAddr>,
-    ) -> Result<(), DropReason> {
-        let Origin {
-            peer,
-            index,
-            from,
-            now,
-            ..
-        } = origin;
-        match accept(arena, datagram, origin, self.routes.as_ref(), allowed)? {
-            Accepted::Packet(range) => {
-                self.pending += range.len();
-                self.packets.push(range);
-            }
-            Accepted::Bonded(shim, inner) => {
-                let inner = arena.get(inner).unwrap_or_default();
-                let bond = bond_of(&mut self.bonds, &self.budget, peer);
-                let released = &mut self.released;
-                let mut deliver = |packet: &[u8]| released.push(packet);
-                bond.take(&shim, inner, datagram.len(), from, now, &mut deliver);
-            }
-            Accepted::Feedback(feedback) if self.crossings.len() < REPORTS => {
-                self.crossings.push(Crossing::Feedback { peer, feedback });
-            }
-            Accepted::Frame(plaintext)
-                if is_message(&plaintext) && !self.messages.allow(peer, now) =>
-            {
-                return Err(DropReason::MessageRate);
-            }
-            Accepted::Frame(plaintext) => {
-                let datagram = datagram.len();
-                let frame = FromReceiver::Frame {
-                    peer,
-                    index,
-                    from,
-                    datagram,
-                    plaintext,
-                };
-                push_report(
-                    &mut self.reports,
-                    frame,
-                    &self.drops,
-                    DropReason::ControlQueueFull,
-                );
-            }
-            Accepted::Loss(report) if self.crossings.len() < REPORTS => {
-                self.crossings.push(Crossing::Loss { peer, report });
-            }
-            Accepted::Feedback(_) | Accepted::Loss(_) | Accepted::Keepalive => {}
-        }
-        Ok(())
-    }
-
-    /// The reason to count for a datagram that was not admitted: the second copy of a bonded packet is
-    /// as it should be, and says that its path works.
-    fn recognise_copy(
-        &mut self,
-        arena: &[u8],
-        datagram: &Range<usize>,
-        origin: Origin,
-        reason: DropReason,
-    ) -> DropReason {
-        let copied = reason == DropReason::Replayed && origin.frames;
-        let payload = arena.get(payload_of(datagram)).filter(|_| copied);
-        let Some((shim, _)) = payload.and_then(Shim::parse) else {
-            return reason;
-        };
-        let bond = bond_of(&mut self.bonds, &self.budget, origin.peer);
-        bond.take_copy(&shim, datagram.len(), origin.from, origin.now);
-        DropReason::SecondCopy
-    }
-
     /// Takes a datagram that is not transport data: a handshake message for control, or nothing.
     fn handle_other(&mut self, message: &[u8], from: Endpoint) {
         let reason = match datagram::parse(message) {
@@ -404,9 +211,17 @@ impl Receiver {
         &mut self,
         arena: &mut [u8],
         offload: Offload,
-        write: impl FnMut(&VnetHeader, &[IoSlice<'_>]),
+        now: Instant,
+        mut write: impl FnMut(&VnetHeader, &[IoSlice<'_>]),
     ) {
-        let mut write = write;
+        let ahead = &mut self.ahead;
+        let mut write = |vnet: &VnetHeader, pieces: &[IoSlice<'_>]| {
+            let len: usize = pieces.iter().map(|piece| piece.len()).sum();
+            if let Some(first) = pieces.first().filter(|_| len > limits::SHORT_MESSAGE) {
+                ahead.note_long(first, now);
+            }
+            write(vnet, pieces);
+        };
         if !self.packets.is_empty() {
             coalesce::coalesce(arena, &self.packets, offload, &mut write);
             self.packets.clear();
@@ -432,7 +247,10 @@ impl Receiver {
             let released = &mut self.released;
             bond.expire(now, &mut |packet: &[u8]| released.push(packet));
             let peer = *peer;
-            let loss = bond.loss_report(now).map(|frame| (frame, false));
+            // What has been passed by something short is not missing.
+            let counted = !self.ahead.any();
+            let loss = counted.then(|| bond.loss_report(now)).flatten();
+            let loss = loss.map(|frame| (frame, false));
             for (frame, everywhere) in bond.feedback(now).into_iter().chain(loss) {
                 self.crossings.push(Crossing::Report {
                     peer,

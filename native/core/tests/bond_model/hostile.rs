@@ -15,7 +15,7 @@ enum Act {
     Report(PathReport),
     /// A report whose highest sequence was sent.
     Near(u8, PathReport),
-    Alive,
+    Revive,
 }
 
 prop_compose! {
@@ -35,7 +35,7 @@ fn any_act() -> impl Strategy<Value = Act> {
         3 => (0..50_000_000_u32).prop_map(Act::Wait),
         1 => any_report().prop_map(Act::Report),
         4 => (any::<u8>(), any_report()).prop_map(|(back, report)| Act::Near(back, report)),
-        1 => Just(Act::Alive),
+        1 => Just(Act::Revive),
     ]
 }
 
@@ -59,7 +59,7 @@ proptest! {
                     let digest = model.feedback(now, &report);
                     prop_assert!(digest.missing().all(|sequence| sequence < next));
                 }
-                Act::Alive => model.note_alive(now),
+                Act::Revive => model.revive(now),
             }
             prop_assert!((8_000.0..=1.25e9).contains(&model.rate()), "rate {}", model.rate());
             prop_assert!(model.capacity().is_none_or(|rate| (8_000.0..=1.25e9).contains(&rate)));

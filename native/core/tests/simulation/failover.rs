@@ -67,24 +67,24 @@ fn cut_at_every_moment(policy: Policy, limit: Duration, cut: impl Fn(&mut Grid))
 
 #[test]
 fn the_fast_link_dies_and_nothing_is_lost() {
-    cut_at_every_moment(Policy::Auto, ms(120), |grid| grid.cut(A[0].0, true));
+    cut_at_every_moment(Policy::Edpf, ms(120), |grid| grid.cut(A[0].0, true));
 }
 
 #[test]
 fn the_slow_link_dies_and_nothing_is_lost() {
-    cut_at_every_moment(Policy::Auto, ms(120), |grid| grid.cut(A[1].0, true));
+    cut_at_every_moment(Policy::Edpf, ms(120), |grid| grid.cut(A[1].0, true));
 }
 
 #[test]
 fn a_link_that_dies_in_the_direction_of_the_data_costs_nothing() {
-    cut_at_every_moment(Policy::Auto, ms(120), |grid| {
+    cut_at_every_moment(Policy::Edpf, ms(120), |grid| {
         grid.silence(A[0].0, true, true);
     });
 }
 
 #[test]
 fn a_link_that_no_longer_carries_feedback_costs_nothing() {
-    cut_at_every_moment(Policy::Auto, ms(120), |grid| {
+    cut_at_every_moment(Policy::Edpf, ms(120), |grid| {
         grid.silence(A[0].0, false, true);
     });
 }

@@ -1,12 +1,12 @@
 //! A bulk TCP flow inside the tunnel, as far as it decides on the rate: slow start with Linux's HyStart,
 //! CUBIC, loss found by RACK. No handshake, no flow control, no time-out but a coarse one.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use whalescale_core::time::Instant;
 
-use crate::pair::{ms, payload};
+use crate::pair::{A_INNER, B_INNER, ms, payload, udp_packet};
 use crate::uplinks::Uplinks;
 
 /// Payload of each packet: with 28 bytes of headers it fills the inner MTU of 1400.
@@ -48,6 +48,11 @@ pub struct InnerTcp {
     friendly: f64,
     round: Round,
     heard: Instant,
+    /// What B has, beyond what it has of all in order.
+    beyond: BTreeSet<u32>,
+    in_order: u32,
+    /// When B had more in order.
+    progress: Vec<Instant>,
     /// Bytes that arrived in each 100 ms since the start.
     pub arrived: Vec<u64>,
     pub retransmits: u32,
@@ -85,6 +90,9 @@ impl InnerTcp {
                 last_ack: now,
             },
             heard: now,
+            beyond: BTreeSet::new(),
+            in_order: 0,
+            progress: vec![now],
             arrived: Vec::new(),
             retransmits: 0,
         }
@@ -101,7 +109,6 @@ impl InnerTcp {
     pub fn run(&mut self, links: &mut Uplinks, span: Duration) {
         let start = links.pair.nanos;
         let first = self.arrived.len();
-        let mut seen = std::collections::BTreeSet::new();
         while links.pair.nanos - start < span.as_nanos() as u64 {
             links.pair.run_for(STEP);
             let bin = first + ((links.pair.nanos - start - 1) / 100_000_000) as usize;
@@ -121,9 +128,13 @@ impl InnerTcp {
                     .flat_map(|number| number.to_be_bytes())
                     .collect();
                 links.pair.b_sends(&ack);
-                let fresh = pair.iter().filter(|number| seen.insert(**number)).count();
+                let fresh = pair
+                    .iter()
+                    .filter(|number| self.reaches_b(**number))
+                    .count();
                 self.arrived[bin] += (fresh * PAYLOAD) as u64;
             }
+            self.deliver(links.pair.now().instant);
             let acks = std::mem::take(&mut links.pair.a.delivered);
             links.pair.a.forget();
             let now = links.pair.now().instant;
@@ -141,11 +152,42 @@ impl InnerTcp {
         }
     }
 
+    /// Notes what B got; false if it had it.
+    fn reaches_b(&mut self, number: u32) -> bool {
+        number >= self.in_order && self.beyond.insert(number)
+    }
+
+    /// B's application reads what is in order.
+    fn deliver(&mut self, now: Instant) {
+        let before = self.in_order;
+        while self.beyond.remove(&self.in_order) {
+            self.in_order += 1;
+        }
+        if self.in_order > before {
+            self.progress.push(now);
+        }
+    }
+
+    /// The longest time after `from` that B's application waited for more.
+    pub fn longest_gap(&self, from: Instant, to: Instant) -> Duration {
+        let after = (self.progress.iter()).filter(|at| **at > from && **at <= to);
+        let ats: Vec<Instant> = [from]
+            .into_iter()
+            .chain(after.copied())
+            .chain([to])
+            .collect();
+        let gaps = ats.windows(2).map(|pair| pair[1] - pair[0]);
+        gaps.max().expect("two times")
+    }
+
     fn acked(&mut self, now: Instant, number: u32) {
         let Some(sent) = self.flight.remove(&number) else {
             return;
         };
-        self.newest = self.newest.max(sent.at);
+        // RFC 8985, section 6.2: so soon, it was not what was sent again that arrived.
+        if !sent.again || now - sent.at >= self.least_rtt {
+            self.newest = self.newest.max(sent.at);
+        }
         if !sent.again {
             self.last_rtt = now - sent.at;
             self.least_rtt = self.least_rtt.min(self.last_rtt);
@@ -247,13 +289,24 @@ impl InnerTcp {
             } else {
                 self.retransmits += 1;
             }
-            let mut bytes = vec![0; PAYLOAD];
-            bytes[..4].copy_from_slice(&number.to_be_bytes());
-            links.pair.a_sends(&bytes);
+            let (segment, at) = (segment(number), links.pair.now());
+            links.pair.a.tun(&segment, at);
+            links.pair.flush();
             let again = again.is_some();
             self.flight.insert(number, Flight { at: now, again });
         }
     }
+}
+
+/// The packet of this number, as a TCP segment. The number is also where UDP would have its payload, which in TCP's
+/// header is what it acknowledges.
+fn segment(number: u32) -> Vec<u8> {
+    let mut packet = udp_packet(A_INNER, B_INNER, &[0; PAYLOAD]);
+    packet[9] = 6;
+    packet[24..28].copy_from_slice(&number.wrapping_mul(PAYLOAD as u32).to_be_bytes());
+    packet[28..32].copy_from_slice(&number.to_be_bytes());
+    packet[32..34].copy_from_slice(&[0x50, 0x10]);
+    packet
 }
 
 fn number(packet: &[u8]) -> Option<u32> {

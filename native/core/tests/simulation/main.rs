@@ -15,6 +15,7 @@ mod node;
 mod pair;
 mod uplinks;
 
+mod ahead;
 mod configuration;
 mod cookie;
 mod corpus_writer;

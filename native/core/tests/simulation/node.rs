@@ -63,7 +63,7 @@ impl Default for Setup {
         Self {
             inner_mtu: Some(1420),
             timestamp_floor: Tai64n::default(),
-            policy: Policy::Auto,
+            policy: Policy::Edpf,
         }
     }
 }
@@ -321,10 +321,11 @@ impl Node {
         timeouts.into_iter().flatten().min()
     }
 
-    fn deliver(&mut self, arena: &mut [u8], now: Now) {
+    /// Writes what waits to the TUN device.
+    pub fn deliver(&mut self, arena: &mut [u8], now: Now) {
         let (delivered, delivered_at) = (&mut self.delivered, &mut self.delivered_at);
         self.receiver
-            .deliver(arena, Offload::default(), |_, pieces| {
+            .deliver(arena, Offload::default(), now.instant, |_, pieces| {
                 delivered.push(pieces.iter().flat_map(|piece| piece.to_vec()).collect());
                 delivered_at.push(now.instant);
             });

@@ -1,10 +1,16 @@
-//! Receiving in batches: one recvmmsg(2) into an arena that is allocated once.
+//! Receiving in batches: one recvmmsg(2) into what is free of an arena that is allocated once.
+//!
+//! The arena is a ring: messages wait in it in the order in which they came, until the oldest are
+//! released. What has not been read waits in the socket.
 
 use std::io;
 use std::mem::zeroed;
 use std::net::SocketAddr;
 use std::ops::Range;
 use std::os::fd::AsRawFd;
+
+use whalescale_core::handoff::SocketId;
+use whalescale_core::time::Instant;
 
 use super::UdpSocket;
 use super::address::RawAddress;
@@ -40,6 +46,10 @@ pub struct Message {
     pub len: usize,
     /// Bytes of each datagram, the last one possibly shorter; the length if there is only one. Never 0.
     pub stride: usize,
+    /// The socket that it was read from, and when.
+    pub socket: SocketId,
+    /// See `socket`.
+    pub read: Instant,
 }
 
 /// The memory of one receiving thread, for all of its sockets in turn.
@@ -48,6 +58,9 @@ pub struct RecvArena {
     addresses: [RawAddress; MESSAGES],
     controls: [Control; MESSAGES],
     messages: [Option<Message>; MESSAGES],
+    /// The slot of the oldest message, and how many wait.
+    oldest: usize,
+    waiting: usize,
     truncated: u64,
 }
 
@@ -65,74 +78,86 @@ impl RecvArena {
             addresses: [RawAddress::default(); MESSAGES],
             controls: [Control([0; Control::LEN]); MESSAGES],
             messages: [None; MESSAGES],
+            oldest: 0,
+            waiting: 0,
             truncated: 0,
         }
     }
 
-    /// Takes what has arrived at `socket`, without waiting; returns how many messages there are.
+    /// Messages that wait.
+    pub fn len(&self) -> usize {
+        self.waiting
+    }
+
+    /// Whether none waits.
+    pub fn is_empty(&self) -> bool {
+        self.waiting == 0
+    }
+
+    /// Lets go of the oldest `count` messages, whose memory is used again.
+    pub fn release(&mut self, count: usize) {
+        let count = count.min(self.waiting);
+        self.waiting -= count;
+        // The same memory again where nothing waits: it is in the cache.
+        self.oldest = if self.waiting == 0 {
+            0
+        } else {
+            self.slot(count)
+        };
+    }
+
+    /// The slot of the `n`-th message from the oldest on.
+    fn slot(&self, n: usize) -> usize {
+        (self.oldest + n) % MESSAGES
+    }
+
+    /// Takes what has arrived at `socket`, without waiting and while there is room; returns how many
+    /// messages are new. They come last.
     ///
-    /// 0: nothing there now. An ICMP error that the kernel reports here is passed over. When the
-    /// return value is less than [`RecvArena::capacity`], the socket was empty.
-    pub fn recv(&mut self, socket: &UdpSocket) -> io::Result<usize> {
+    /// 0: nothing there now, or no room. An ICMP error that the kernel reports here is passed over.
+    pub fn recv(&mut self, socket: &UdpSocket, id: SocketId, now: Instant) -> io::Result<usize> {
+        let free = MESSAGES - self.waiting;
+        if free == 0 {
+            return Ok(0);
+        }
         // SAFETY: both are plain data, for which zero is a value.
         let (mut pieces, mut headers): ([libc::iovec; MESSAGES], [libc::mmsghdr; MESSAGES]) =
             unsafe { zeroed() };
-        let slots = self
-            .bytes
-            .chunks_exact_mut(SLOT)
-            .zip(&mut self.addresses)
-            .zip(&mut self.controls);
-        for (((slot, address), control), (piece, header)) in
-            slots.zip(pieces.iter_mut().zip(&mut headers))
-        {
+        let first = self.slot(self.waiting);
+        for (n, (piece, header)) in pieces.iter_mut().zip(&mut headers).take(free).enumerate() {
+            let slot = (first + n) % MESSAGES;
+            let header = &mut header.msg_hdr;
             *piece = libc::iovec {
-                iov_base: slot.as_mut_ptr().cast(),
+                iov_base: self.bytes[slot * SLOT..][..MESSAGE_LEN].as_mut_ptr().cast(),
                 iov_len: MESSAGE_LEN,
             };
-            let header = &mut header.msg_hdr;
+            let address = &mut self.addresses[slot];
             header.msg_name = address.as_mut_ptr().cast();
             header.msg_namelen = address.capacity();
             header.msg_iov = piece;
             header.msg_iovlen = 1;
-            header.msg_control = control.0.as_mut_ptr().cast();
+            header.msg_control = self.controls[slot].0.as_mut_ptr().cast();
             header.msg_controllen = Control::LEN as _;
         }
         let (fd, flags) = (socket.fd.as_raw_fd(), libc::MSG_DONTWAIT);
-        let (headers_start, count) = (headers.as_mut_ptr(), MESSAGES as libc::c_uint);
-        // SAFETY: the headers point into `self` and `pieces`, which live and are not touched meanwhile.
+        let (headers_start, count) = (headers.as_mut_ptr(), free as libc::c_uint);
+        // SAFETY: `count` headers point into `self` and `pieces`, each to memory of its own, which
+        // lives and is not touched meanwhile.
         let received =
             check(unsafe { libc::recvmmsg(fd, headers_start, count, flags, std::ptr::null_mut()) });
         let received = match received {
-            Ok(received) => usize::try_from(received).unwrap_or(0),
+            Ok(received) => usize::try_from(received).unwrap_or(0).min(free),
             Err(error) if is_passing(&error) => 0,
             Err(error) => return Err(error),
         };
-        self.messages = [None; MESSAGES];
-        let filled = self
-            .messages
-            .iter_mut()
-            .zip(&self.addresses)
-            .zip(&headers)
-            .take(received);
-        for ((message, address), header) in filled {
-            *message = parse(address, header);
+        for (n, header) in headers.iter().take(received).enumerate() {
+            let slot = (first + n) % MESSAGES;
+            let message = parse(&self.addresses[slot], header, id, now);
             self.truncated += u64::from(message.is_none());
+            self.messages[slot] = message;
         }
+        self.waiting += received;
         Ok(received)
-    }
-
-    /// Messages that one [`RecvArena::recv`] takes at most.
-    pub const fn capacity() -> usize {
-        MESSAGES
-    }
-
-    /// The `n`-th message of the last [`RecvArena::recv`] and its bytes; `None` if it was truncated or
-    /// its source is no IP address.
-    pub fn message(&mut self, n: usize) -> Option<(Message, &mut [u8])> {
-        let message = (*self.messages.get(n)?)?;
-        let start = n * SLOT;
-        let bytes = self.bytes.get_mut(start..start + message.len)?;
-        Some((message, bytes))
     }
 
     /// The whole memory, in which [`RecvArena::place`] says where messages are.
@@ -140,11 +165,12 @@ impl RecvArena {
         &mut self.bytes
     }
 
-    /// The `n`-th message as [`RecvArena::message`] gives it, and its place in [`RecvArena::bytes`].
+    /// The `n`-th of the messages that wait, and its place in [`RecvArena::bytes`]; `None` if it was
+    /// truncated or its source is no IP address.
     pub fn place(&self, n: usize) -> Option<(Message, Range<usize>)> {
-        let message = (*self.messages.get(n)?)?;
-        let start = n * SLOT;
-        Some((message, start..start + message.len))
+        let slot = self.slot(n);
+        let message = (*self.messages.get(slot).filter(|_| n < self.waiting)?)?;
+        Some((message, slot * SLOT..slot * SLOT + message.len))
     }
 
     /// Messages dropped here since the start: truncated, or without a source.
@@ -154,7 +180,12 @@ impl RecvArena {
 }
 
 /// What the kernel says about a message; `None` if it was truncated or has no source.
-fn parse(address: &RawAddress, header: &libc::mmsghdr) -> Option<Message> {
+fn parse(
+    address: &RawAddress,
+    header: &libc::mmsghdr,
+    socket: SocketId,
+    read: Instant,
+) -> Option<Message> {
     if header.msg_hdr.msg_flags & (libc::MSG_TRUNC | libc::MSG_CTRUNC) != 0 {
         return None;
     }
@@ -165,6 +196,8 @@ fn parse(address: &RawAddress, header: &libc::mmsghdr) -> Option<Message> {
         source,
         len,
         stride: stride.unwrap_or(len.max(1)),
+        socket,
+        read,
     })
 }
 

@@ -274,22 +274,6 @@ impl PathModel {
         self.vigil.suspicion(self.patience())
     }
 
-    /// The path answered: a reply to a probe sent on it. A packet of the peer's own accord proves only
-    /// the other direction.
-    pub fn note_alive(&mut self, now: Instant) {
-        self.fail_if_due(now);
-        if self.vigil.proof(now) {
-            self.restart(now);
-            return;
-        }
-        // What is older than the answer and still not reported was lost.
-        let before = now
-            .as_nanos()
-            .saturating_sub(self.patience().answer.as_nanos() as u64);
-        self.ring.forget_before(Instant::from_nanos(before));
-        self.vigil.progress(now, !self.ring.is_empty());
-    }
-
     /// The path was proven by other means, as by probes on it: whatever was known of it is void.
     pub fn revive(&mut self, now: Instant) {
         self.vigil = Vigil::default();

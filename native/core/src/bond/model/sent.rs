@@ -79,14 +79,6 @@ impl Ring {
         Some(taken)
     }
 
-    /// Gives up on everything sent before `before`.
-    pub fn forget_before(&mut self, before: Instant) {
-        let old = self.packets.partition_point(|sent| sent.at < before);
-        if let Some(last) = (old as u64).checked_sub(1) {
-            self.take_through(self.first.saturating_add(last));
-        }
-    }
-
     pub fn clear(&mut self) {
         self.first = self.next();
         self.packets.clear();

@@ -14,6 +14,8 @@ use super::{Bond, Sealer};
 
 /// How often a suspected path is given a packet, while there are any.
 const SUSPECT_PROBE: Duration = Duration::from_millis(50);
+/// Packets dropped last that are kept: CoDel drops one in 100 ms at first, and at ever shorter intervals.
+const REVOCABLE: usize = 8;
 
 impl Bond {
     /// Sends of the queue what the scheduler lets out.
@@ -52,11 +54,32 @@ impl Bond {
     ) -> Option<Packet> {
         let rtts = self.paths.iter().filter_map(|path| path.model.rtt());
         let rtt = rtts.max().unwrap_or_default();
-        let pool = &mut self.pool;
+        let (pool, recent) = (&mut self.pool, &mut self.dropped);
         self.bulk.pop(now, ahead, (spread, rtt), |dropped| {
             drops.count(DropReason::QueueDelay);
-            recycle(pool, dropped.bytes);
+            if recent.len() == REVOCABLE
+                && let Some((_, oldest)) = recent.pop_front()
+            {
+                recycle(pool, oldest.bytes);
+            }
+            recent.push_back((now, dropped));
         })
+    }
+
+    /// A path has died. What CoDel has dropped since then, or so shortly before that the inner flow cannot
+    /// know it yet, would be sent again behind a queue that is now as long as the rate has fallen; until then
+    /// all that comes before it is of no use to the other end's application. So it goes out after all, in its
+    /// turn: there will be other drops.
+    pub(super) fn revoke_drops(&mut self, since: Instant) {
+        let rtts = self.paths.iter().filter_map(|path| path.model.rtt());
+        let unknown_for = rtts.min().unwrap_or_default();
+        for (at, packet) in self.dropped.drain(..).rev() {
+            if at + unknown_for >= since {
+                self.bulk.reinstate(packet);
+            } else {
+                recycle(&mut self.pool, packet.bytes);
+            }
+        }
     }
 
     /// A path whose last packets were lost tells nothing, and seems dead: the next packet goes on it as
@@ -91,32 +114,21 @@ impl Bond {
     }
 
     fn candidates(&self, now: Instant, bytes: usize) -> arrayvec::ArrayVec<Candidate, PATHS> {
-        let measured = |path: &Path| path.model.arrival_after(now, bytes);
         let usable = self.paths.iter().enumerate();
         let usable = usable.filter(|(_, path)| path.may_carry());
         // What goes everywhere goes at once: no path's pacing may keep it from the others.
         let unpaced = self.scheduler.duplicates();
-        // Of what is not measured yet, probing knows the round trip.
-        let reference = usable.clone().find_map(|(_, path)| {
-            let arrival = path
-                .model
-                .base_delay()
-                .filter(|_| measured(path).is_some())?;
-            Some(arrival.saturating_sub(path.half_rtt()))
-        });
+        let reference = self.reference(now);
         usable
-            .map(|(place, path)| {
-                let probed = reference.unwrap_or(0).saturating_add(path.half_rtt());
-                Candidate {
-                    place,
-                    ready: unpaced || path.model.can_send(now),
-                    open: unpaced || path.model.is_open(now, path.base_rtt()),
-                    arrival: measured(path).unwrap_or(probed),
-                    rate: path.model.rate(),
-                    link: path.model.link(),
-                    proven: path.model.is_proven(now),
-                    rtt: path.model.rtt(),
-                }
+            .map(|(place, path)| Candidate {
+                place,
+                ready: unpaced || path.model.can_send(now),
+                open: unpaced || path.model.is_open(now, path.base_rtt()),
+                arrival: path.arrival(now, bytes, reference),
+                rate: path.model.rate(),
+                link: path.model.link(),
+                proven: path.model.is_proven(now),
+                rtt: path.model.rtt(),
             })
             .collect()
     }

@@ -69,6 +69,13 @@ impl Path {
     pub(super) fn half_rtt(&self) -> i64 {
         i64::try_from(self.base_rtt().as_nanos() / 2).unwrap_or(i64::MAX)
     }
+
+    /// When a packet of `bytes`, sent now, would arrive, on the clock that all paths share. Of a path that is
+    /// not measured yet, or anew, probing knows the round trip; see [`Bond::reference`].
+    pub(super) fn arrival(&self, now: Instant, bytes: usize, reference: i64) -> i64 {
+        let measured = self.model.arrival_after(now, bytes);
+        measured.unwrap_or(reference.saturating_add(self.half_rtt()))
+    }
 }
 
 impl Bond {
@@ -127,6 +134,18 @@ impl Bond {
             self.orphans.extend(path.ring.take_datagrams());
         }
         self.appoint_last_resort();
+    }
+
+    /// What the clock of the other end would show on arrival, if the way took no time: as far as a path that
+    /// is measured shows it.
+    pub(super) fn reference(&self, now: Instant) -> i64 {
+        let usable = self.paths.iter().filter(|path| path.may_carry());
+        let mut known = usable.filter_map(|path| {
+            let measured = path.model.arrival_after(now, 0).is_some();
+            let base = path.model.base_delay().filter(|_| measured)?;
+            Some(base.saturating_sub(path.half_rtt()))
+        });
+        known.next().unwrap_or(0)
     }
 
     /// A suspicion may be wrong: where there is nothing better, the path of which something was heard last

@@ -147,6 +147,7 @@ impl Bond {
                 continue;
             };
             path.reinject = false;
+            let silent_since = path.ring.oldest().unwrap_or(now);
             self.bulk.excuse_until(now + EXCUSED);
             if self.scheduler.duplicates() {
                 continue;
@@ -155,6 +156,7 @@ impl Bond {
             let outstanding = path.ring.outstanding();
             let outstanding = outstanding.map(|sequence| (path.id, sequence));
             self.repairs.extend(outstanding.take(room));
+            self.revoke_drops(silent_since);
         }
     }
 }

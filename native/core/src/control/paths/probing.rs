@@ -21,8 +21,9 @@ const LOST_UNTIL_FAILED: u32 = 3;
 const ANSWERS_UNTIL_BACK: u32 = 2;
 /// A failed path is probed this often at first.
 const FAILED_INTERVAL: Duration = Duration::from_millis(500);
-/// Probes of a failed path until their interval doubles: the first five seconds.
-const FAILED_EAGER: u32 = 10;
+/// Probes of a failed path until their interval doubles: the first minute, in which most outages end. A path is
+/// worth more than two small packets a second.
+const FAILED_EAGER: u32 = 120;
 /// Between the first probes of a candidate.
 const CANDIDATE_INTERVAL: Duration = Duration::from_secs(1);
 /// A candidate's probes are counted over this span, which doubles each time that all are lost.

@@ -110,7 +110,7 @@ export function whalescale(
 export async function until<Value>(
   what: string,
   condition: () => Promise<Value | undefined | false> | Value | undefined | false,
-  patienceMs = 15_000,
+  patienceMs = 60_000,
 ): Promise<Value> {
   const deadline = performance.now() + patienceMs
   for (;;) {
