@@ -18,7 +18,7 @@ pub(crate) struct Candidate {
     pub place: usize,
     /// Whether its pacing lets a packet out now.
     pub ready: bool,
-    /// Whether it waits for its pacing alone, not for feedback.
+    /// Whether it takes more at once or soon, rather than wait for feedback that may not come.
     pub open: bool,
     /// When a packet given to it now would arrive, nanoseconds on a clock that all paths share.
     pub arrival: i64,

@@ -6,6 +6,7 @@
 
 mod bulk;
 mod datagram;
+mod outbox;
 mod paths;
 mod repairs;
 mod watch;
@@ -142,12 +143,14 @@ impl Bond {
     ) {
         let padded = padded(len, inner_mtu);
         let mut bytes = self.pool.pop().unwrap_or_default();
-        bytes.clear();
         bytes.resize(HEADER_LEN + SHIM_LEN + padded + TAG_LEN, 0);
-        let Some(inner) = bytes.get_mut(HEADER_LEN + SHIM_LEN..HEADER_LEN + SHIM_LEN + len) else {
+        let payload = bytes.get_mut(HEADER_LEN + SHIM_LEN..HEADER_LEN + SHIM_LEN + padded);
+        let Some((inner, padding)) = payload.and_then(|payload| payload.split_at_mut_checked(len))
+        else {
             return;
         };
         write(inner);
+        padding.fill(0);
         let sparse = self.classifier.is_sparse(inner, len, now) && self.express.len() < EXPRESS;
         let packet = Packet {
             bytes,
@@ -185,6 +188,10 @@ impl Bond {
         }
         self.probe_suspects(sealer, now, drops, &mut emit);
         self.send_bulk(sealer, now, drops, &mut emit);
+        for path in &mut self.paths {
+            path.outbox
+                .flush(self.peer, path.endpoint, drops, &mut emit);
+        }
     }
 
     /// The path on which a packet sent now arrives first, its pacing aside; not `but`, if there is another.
@@ -244,9 +251,10 @@ impl Bond {
             .sent_bytes
             .fetch_add(packet.bytes.len() as u64, Relaxed);
         let (origin, suspect) = (path.id, path.is_suspect());
-        if transmit(self.peer, path.endpoint, &packet.bytes, emit).is_err() {
-            drops.count(DropReason::SendFailed);
+        if !path.outbox.takes(packet.bytes.len()) {
+            path.outbox.flush(self.peer, path.endpoint, drops, emit);
         }
+        path.outbox.push(&packet.bytes);
         self.earn_repairs();
         let everywhere = self.scheduler.duplicates();
         let bytes = packet.bytes.len() as f64;

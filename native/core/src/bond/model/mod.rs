@@ -29,6 +29,7 @@
 mod control;
 mod delay;
 mod drain;
+mod forecast;
 mod health;
 mod loss;
 mod observation;
@@ -47,6 +48,7 @@ pub use receipt::Digest;
 
 use self::control::Control;
 use self::delay::Delays;
+use self::forecast::Forecast;
 use self::health::{Patience, Vigil};
 use self::loss::Loss;
 use self::observation::Observation;
@@ -80,6 +82,7 @@ pub struct PathModel {
     pacer: Pacer,
     vigil: Vigil,
     pacing: f64,
+    forecast: Option<Forecast>,
     /// Where the first one-way delay is looked for; see [`PathModel::near`].
     reference: i64,
 }
@@ -102,6 +105,7 @@ impl PathModel {
             losses: Loss::default(),
             pacing: control.rate(0.0),
             control,
+            forecast: None,
             pacer: Pacer::new(now),
             vigil: Vigil::default(),
             reference: delay,
@@ -143,7 +147,10 @@ impl PathModel {
     /// Another path carries the load already. A path that has to carry it alone starts as fast as an
     /// inner flow does; this one doubles its rate with each round trip.
     pub fn start_gently(&mut self) {
-        self.control.start_gently();
+        if self.control.is_presumed() {
+            self.control.start_gently();
+            self.forecast();
+        }
     }
 
     /// A packet was handed to the socket: `bytes` of datagram with its outer headers, `sequence` one
@@ -152,7 +159,10 @@ impl PathModel {
         self.pacer.charge(now, bytes, self.pacing);
         self.ring.push(now, sequence, bytes, backlogged);
         self.vigil.sent(now);
-        self.pace(now);
+        // The rate of a burst is that of its beginning.
+        if self.pacer.is_resting() {
+            self.pace(now);
+        }
     }
 
     /// A datagram that has no number on this path was sent on it, a repair or a duplicate: it costs
@@ -221,6 +231,7 @@ impl PathModel {
             let least = self.recent().map(|arrival| arrival.delay).min();
             self.delays.rebase(now, least.unwrap_or(delay));
         }
+        self.forecast();
     }
 
     /// The arrivals among which the least delay is free of jitter.
@@ -238,14 +249,14 @@ impl PathModel {
 
     /// Queue that a packet sent now will meet, seconds.
     fn predicted_queue(&self, now: Instant) -> Option<f64> {
-        let (base, last, link) = (self.delays.base()?, self.ring.last(), self.control.link());
-        let expected = |arrival: &Arrival| {
-            let met = arrival.delay.saturating_sub(base) as f64 * 1e-9;
-            let since = last.total.saturating_sub(arrival.sent.total) as f64 / link;
-            met + since - (now - arrival.sent.at).as_secs_f64()
-        };
-        let least = self.recent().map(expected).reduce(f64::min)?;
-        Some(least.max(0.0))
+        let total = self.ring.last().total;
+        Some(self.forecast?.queue(now, total, self.control.link()))
+    }
+
+    fn forecast(&mut self) {
+        let base = self.delays.base();
+        self.forecast =
+            base.and_then(|base| Forecast::new(self.recent(), base, self.control.link()));
     }
 
     fn pace(&mut self, now: Instant) {
@@ -280,6 +291,7 @@ impl PathModel {
         self.reference = self.delays.last.unwrap_or(self.reference);
         self.ring.clear();
         self.arrivals.clear();
+        self.forecast = None;
         self.delays = Delays::default();
         self.losses = Loss::default();
         self.control = Control::new(now);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::PathModel;
+use super::{FEEDBACK_INTERVAL, PathModel};
 use crate::time::Instant;
 
 impl PathModel {
@@ -24,6 +24,15 @@ impl PathModel {
     /// Whether the path is given no more than it may hold.
     pub fn has_room(&self) -> bool {
         !self.ring.is_full() && (self.ring.bytes() as f64) < self.flight_max()
+    }
+
+    /// Whether the path takes more at once, or soon: at its start, each report doubles its room, and none is
+    /// overdue yet that a round trip of `rtt` explains. What the inner flow's first rounds have to wait for so
+    /// is milliseconds away; a slower path would lengthen its round trip and end its slow start (HyStart).
+    pub fn is_open(&self, now: Instant, rtt: Duration) -> bool {
+        let explained = 2 * rtt + FEEDBACK_INTERVAL;
+        let awaited = || (self.ring.oldest()).is_some_and(|sent| now - sent < explained);
+        self.has_room() || self.control.is_presumed() && awaited()
     }
 
     /// Bytes per second that the path delivers at most; `None` until measured.

@@ -129,7 +129,7 @@ impl Bond {
             .map(|(place, path)| Candidate {
                 place,
                 ready: unpaced || path.model.can_send(now),
-                open: unpaced || path.model.has_room(),
+                open: unpaced || path.model.is_open(now, path.base_rtt()),
                 arrival: path.arrival(now, bytes, reference),
                 rate: path.model.rate(),
                 link: path.model.link(),

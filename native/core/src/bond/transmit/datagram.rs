@@ -11,8 +11,8 @@ use crate::wire::datagram::write_transport_header;
 use super::super::queue::Packet;
 use super::super::shim::{SHIM_LEN, Shim};
 
-/// Buffers kept for reuse: 20 ms at 300 Mbit/s of full packets.
-const POOL: usize = 512;
+/// Buffers kept for reuse: 16 ms at 1.5 Gbit/s of full packets, 3 MiB.
+const POOL: usize = 2048;
 
 /// What sealing needs of the peer.
 pub(crate) struct Sealer<'a> {

@@ -15,6 +15,7 @@ use super::super::model::PathModel;
 use super::super::ring::Ring;
 use super::super::schedule::PATHS;
 use super::Bond;
+use super::outbox::Outbox;
 
 /// Paths that a feedback goes on while all is well: two, so that the death of one costs none.
 pub(super) const FEEDBACK_COPIES: usize = 2;
@@ -26,6 +27,7 @@ pub(super) struct Path {
     pub(super) role: PathRole,
     pub(super) model: PathModel,
     pub(super) ring: Ring,
+    pub(super) outbox: Outbox,
     pub(super) next_sequence: u64,
     pub(super) health: PathHealth,
     /// When a packet last went on it while it was suspected.
@@ -109,6 +111,7 @@ impl Bond {
                 role,
                 model,
                 ring: Ring::sharing(&self.memory),
+                outbox: Outbox::default(),
                 next_sequence: 0,
                 health,
                 probed_at: Instant::default(),
