@@ -32,8 +32,8 @@ fn bbr_fills_a_far_link_beside_a_near_one() {
 }
 
 #[test]
-fn bbr_goes_on_so_two_seconds_after_it_looked_for_its_least_round_trip() {
-    let share = share(&[uplink(50, 10), uplink(20, 60)], 13, 15);
+fn bbr_goes_on_so_three_seconds_after_it_looked_for_its_least_round_trip() {
+    let share = share(&[uplink(50, 10), uplink(20, 60)], 14, 16);
     assert!(share >= 0.9, "{share:.3}");
 }
 
@@ -41,13 +41,6 @@ fn bbr_goes_on_so_two_seconds_after_it_looked_for_its_least_round_trip() {
 fn bbr_fills_links_of_like_delay() {
     let share = share(&[uplink(50, 10), uplink(20, 30)], 2, 5);
     assert!(share >= 0.9, "{share:.3}");
-}
-
-#[test]
-fn bbr_fills_three_links() {
-    let configs = [uplink(40, 15), uplink(25, 25), uplink(10, 50)];
-    let share = share(&configs, 2, 5);
-    assert!(share >= 0.85, "{share:.3}");
 }
 
 #[test]
