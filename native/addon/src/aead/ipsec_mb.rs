@@ -146,36 +146,24 @@ fn with_manager<R>(work: impl FnOnce(*mut c_void) -> R) -> Option<R> {
     Some(work(manager))
 }
 
-/// A lone datagram up to this length mostly comes after a pause, when no cipher's code is in the caches.
-/// ring has less of it: a ping over an idle tunnel, four such datagrams, takes 20 us less.
-const LONE: usize = 512;
-
-/// The raw key, which is all that the library expands, and ring's for a lone short datagram and for a
-/// thread without a manager.
+/// The raw key, which is all that the library expands, and ring's for a thread without a manager.
 struct IpsecMbKey {
     key: Zeroizing<[u8; 32]>,
-    ring: RingKey,
+    fallback: RingKey,
 }
 
 impl IpsecMbKey {
     fn new(key: &[u8; 32]) -> Self {
         Self {
             key: Zeroizing::new(*key),
-            ring: RingKey::new(key),
+            fallback: RingKey::new(key),
         }
-    }
-
-    fn is_lone(run: &[u8], stride: usize) -> bool {
-        run.len() <= stride.min(LONE)
     }
 }
 
 impl AeadKey for IpsecMbKey {
     fn seal_run(&self, first_counter: u64, run: &mut [u8], stride: usize) {
         debug_assert!(stride >= HEADER_LEN + TAG_LEN);
-        if Self::is_lone(run, stride) {
-            return self.ring.seal_run(first_counter, run, stride);
-        }
         let sealed = with_manager(|manager| {
             let (start, len, key) = (run.as_mut_ptr(), run.len(), self.key.as_ptr());
             // SAFETY: the manager is this thread's own; key and run are live for the call, the run
@@ -185,14 +173,11 @@ impl AeadKey for IpsecMbKey {
             }
         });
         if sealed.is_none() {
-            self.ring.seal_run(first_counter, run, stride);
+            self.fallback.seal_run(first_counter, run, stride);
         }
     }
 
     fn open_run(&self, counters: &[u64], run: &mut [u8], stride: usize, verdicts: &mut [bool]) {
-        if Self::is_lone(run, stride) {
-            return self.ring.open_run(counters, run, stride, verdicts);
-        }
         let count = counters.len().min(verdicts.len());
         let opened = with_manager(|manager| {
             let (start, len, key) = (run.as_mut_ptr(), run.len(), self.key.as_ptr());
@@ -212,7 +197,7 @@ impl AeadKey for IpsecMbKey {
             }
         });
         if opened.is_none() {
-            self.ring.open_run(counters, run, stride, verdicts);
+            self.fallback.open_run(counters, run, stride, verdicts);
         }
     }
 }

@@ -22,7 +22,7 @@ const FLOWS: usize = 16;
 /// For this long after something long a flow is not passed by its own packets: longer than any queue
 /// that [`Backlog`](crate::backlog::Backlog) lets stand, and than the pauses of most bulk.
 const REMEMBERED: Duration = Duration::from_secs(1);
-/// Messages that may be ahead of their turn: all that a receive thread can have read.
+/// Messages that may be ahead of their turn: four times what a receive thread reads ahead.
 const AHEAD: usize = 64;
 
 /// A message that was opened before its turn.
