@@ -16,6 +16,9 @@ use crate::time::Instant;
 const TARGET: Duration = Duration::from_millis(20);
 /// Twice that of RFC 8289, section 4.3; a bond's round trip is that of its slowest path.
 const INTERVAL: Duration = Duration::from_millis(200);
+/// After a path died, what may wait behind a drop, in units of the tolerated delay: the inner flow's repair comes
+/// after all that, and until then the other end's application gets nothing.
+const BEHIND: u32 = 3;
 /// Bytes of all packets, when the delay does not bound them first: 100 ms at 300 Mbit/s.
 const LIMIT: usize = 4 << 20;
 
@@ -39,7 +42,7 @@ pub(crate) struct Queue {
     above_since: Option<Instant>,
     next_drop: Option<Instant>,
     count: u32,
-    /// Delay until then has another reason than too high a load.
+    /// Delay until then has another reason than too high a load; kept until the queue is short again.
     excused_until: Option<Instant>,
 }
 
@@ -119,17 +122,13 @@ impl Queue {
         now: Instant,
         ahead: usize,
         (spread, rtt): (Duration, Duration),
-        dropped: impl FnOnce(Packet),
+        mut dropped: impl FnMut(Packet),
     ) -> Option<Packet> {
         let interval = INTERVAL.max(rtt * 4);
-        if ahead == 0 && self.is_drop_due(now, interval, TARGET.max(interval / 10) + spread) {
-            let place = self.unsequenced();
-            if place + 1 < self.packets.len() {
-                self.count_drop(now, interval);
-                if let Some(packet) = self.remove(place) {
-                    dropped(packet);
-                }
-            }
+        let target = TARGET.max(interval / 10);
+        if ahead == 0 && self.is_drop_due(now, interval, target + spread) {
+            self.count_drop(now, interval);
+            self.drop_first(now, target * BEHIND + spread, &mut dropped);
         }
         let mut before = 0;
         let place = self.packets.iter().position(|packet| {
@@ -145,30 +144,49 @@ impl Queue {
         self.remove(place)
     }
 
+    /// Drops the first packet that has no sequence. If the queue is still that of paths of which one died, those after
+    /// it go as well that have waited for longer than `limit`: they would hold up the repair of the first.
+    fn drop_first(&mut self, now: Instant, limit: Duration, dropped: &mut impl FnMut(Packet)) {
+        let place = self.unsequenced();
+        while place + 1 < self.packets.len()
+            && let Some(packet) = self.remove(place)
+        {
+            dropped(packet);
+            let waits = |next: &Packet| now - next.queued > limit;
+            if self.excused_until.is_none() || !self.packets.get(place).is_some_and(waits) {
+                return;
+            }
+        }
+    }
+
     /// Whether the delay has been above the target for so long that a packet is to be dropped.
     fn is_drop_due(&mut self, now: Instant, interval: Duration, target: Duration) -> bool {
         let excused = self.excused_until.is_some_and(|until| now < until);
-        if excused || self.delay(now) < target || self.packets.len() < 2 {
+        let short = self.delay(now) < target || self.packets.len() < 2;
+        if excused || short {
+            self.excused_until.take_if(|_| !excused);
             self.above_since = None;
             self.next_drop = None;
             return false;
         }
         let since = *self.above_since.get_or_insert(now);
+        let first = self.packets.front();
         match self.next_drop {
-            Some(next) => now >= next,
+            Some(next) => first.is_some_and(|packet| packet.queued >= next),
             None => now - since >= interval,
         }
     }
 
-    /// RFC 8289, section 5.3: drops come closer by the inverse square root of their count.
+    /// RFC 8289, section 5.3: drops come closer by the inverse square root of their count. The next one is for a packet
+    /// that was sent so long after this one: what waits now comes of a window that does not know of it yet, or is the
+    /// repair itself.
     fn count_drop(&mut self, now: Instant, interval: Duration) {
         self.count = if self.next_drop.is_some() {
             self.count + 1
         } else {
             (self.count / 2).max(1)
         };
-        let next = self.next_drop.unwrap_or(now);
-        self.next_drop = Some(next + interval.div_f64(f64::from(self.count).sqrt()));
+        self.next_drop = Some(now + interval.div_f64(f64::from(self.count).sqrt()));
     }
 }
 
@@ -220,12 +238,15 @@ mod tests {
     #[test]
     fn a_drop_leaves_no_hole_in_the_sequences() {
         let mut queue = queue(300);
+        for (number, packet) in (0..).zip(&mut queue.packets) {
+            packet.queued = at(10 * number);
+        }
         let mut dropped = Vec::new();
         let mut sequences = Vec::new();
         // A packet each 10 ms, every other one 20 packets ahead: the delay stays far above the target.
-        for step in 0..290 {
+        for step in 0..330 {
             let ahead = if step % 2 == 0 { 20_000 } else { 0 };
-            let packet = queue.pop(at(100 + 10 * step), ahead, NO_DELAY, |packet| {
+            let packet = queue.pop(at(400 + 10 * step), ahead, NO_DELAY, |packet| {
                 dropped.push(packet.sequence);
             });
             sequences.extend(packet.and_then(|packet| packet.sequence));
@@ -235,6 +256,46 @@ mod tests {
         sequences.sort_unstable();
         let expected: Vec<u64> = (0..sequences.len() as u64).collect();
         assert_eq!(sequences, expected);
+    }
+
+    #[test]
+    fn after_a_path_died_nothing_waits_long_behind_a_drop() {
+        let mut queue = Queue::default();
+        queue.excuse_until(at(200));
+        let mut dropped = 0;
+        // Twice as much comes as leaves: one packet each millisecond.
+        for now in 0..1000 {
+            for _ in 0..2 {
+                let packet = Packet {
+                    bytes: vec![0; 1000],
+                    inner: 0,
+                    queued: at(now),
+                    sequence: None,
+                };
+                assert!(queue.push(packet).is_ok());
+            }
+            let before = dropped;
+            assert!(queue.pop(at(now), 0, NO_DELAY, |_| dropped += 1).is_some());
+            if dropped > before {
+                assert!(
+                    queue.delay(at(now)) <= TARGET * BEHIND,
+                    "{:?}",
+                    queue.delay(at(now))
+                );
+            }
+        }
+        assert!(dropped > 100, "{dropped}");
+    }
+
+    #[test]
+    fn what_was_sent_before_a_drop_is_spared_the_next() {
+        let mut queue = queue(2000);
+        let mut drops = Vec::new();
+        for now in 60..1000 {
+            let popped = queue.pop(at(now), 0, NO_DELAY, |_| drops.push(now));
+            assert!(popped.is_some());
+        }
+        assert_eq!(drops.len(), 1, "{drops:?}");
     }
 
     #[test]

@@ -1,5 +1,5 @@
 //! A bulk TCP flow inside the tunnel, as far as it decides on the rate: slow start with Linux's HyStart,
-//! CUBIC, or BBR; loss found by RACK. No handshake, no flow control, no time-out but a coarse one.
+//! CUBIC with proportional rate reduction, or BBR; loss found by RACK. No handshake, no flow control, no time-out but a coarse one.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -7,6 +7,7 @@ use std::time::Duration;
 use whalescale_core::time::Instant;
 
 use crate::inner_bbr::{Bbr, Sample};
+use crate::inner_reduction::Reduction;
 use crate::pair::{A_INNER, B_INNER, ms, payload, udp_packet};
 use crate::uplinks::Uplinks;
 
@@ -39,7 +40,7 @@ struct Flight {
 pub struct InnerTcp {
     next: u32,
     flight: BTreeMap<u32, Flight>,
-    lost: Vec<u32>,
+    lost: BTreeSet<u32>,
     window: f64,
     threshold: f64,
     least_rtt: Duration,
@@ -47,6 +48,7 @@ pub struct InnerTcp {
     /// The latest departure of what has arrived.
     newest: Instant,
     recovery: Instant,
+    reduction: Option<Reduction>,
     last_max: f64,
     epoch: Option<(Instant, f64)>,
     /// What Reno would have.
@@ -56,8 +58,9 @@ pub struct InnerTcp {
     /// What B has, beyond what it has of all in order.
     beyond: BTreeSet<u32>,
     in_order: u32,
-    /// When B had more in order.
-    progress: Vec<Instant>,
+    /// When B had more in order, and how much.
+    progress: Vec<(Instant, u32)>,
+    began: Instant,
     /// Instead of CUBIC.
     pub bbr: Option<Bbr>,
     delivered: u64,
@@ -84,13 +87,14 @@ impl InnerTcp {
         Self {
             next: 0,
             flight: BTreeMap::new(),
-            lost: Vec::new(),
+            lost: BTreeSet::new(),
             window: 10.0,
             threshold: f64::MAX,
             least_rtt: Duration::MAX,
             last_rtt: ms(100),
             newest: Instant::from_nanos(0),
             recovery: Instant::from_nanos(0),
+            reduction: None,
             last_max: 0.0,
             epoch: None,
             friendly: 0.0,
@@ -104,7 +108,8 @@ impl InnerTcp {
             heard: now,
             beyond: BTreeSet::new(),
             in_order: 0,
-            progress: vec![now],
+            progress: vec![(now, 0)],
+            began: now,
             bbr: None,
             delivered: 0,
             delivered_at: now,
@@ -175,6 +180,9 @@ impl InnerTcp {
                 if let Some(sent) = newest {
                     self.model(now, sent, before);
                 }
+                self.find_lost(now);
+                self.reduce(self.delivered - before);
+                self.send(links);
             }
             self.find_lost(now);
             self.send(links);
@@ -193,20 +201,28 @@ impl InnerTcp {
             self.in_order += 1;
         }
         if self.in_order > before {
-            self.progress.push(now);
+            self.progress.push((now, self.in_order));
         }
     }
 
     /// The longest time after `from` that B's application waited for more.
     pub fn longest_gap(&self, from: Instant, to: Instant) -> Duration {
-        let after = (self.progress.iter()).filter(|at| **at > from && **at <= to);
-        let ats: Vec<Instant> = [from]
-            .into_iter()
-            .chain(after.copied())
-            .chain([to])
-            .collect();
+        let ats = self.progress.iter().map(|(at, _)| *at);
+        let after = ats.filter(|at| *at > from && *at <= to);
+        let ats: Vec<Instant> = [from].into_iter().chain(after).chain([to]).collect();
         let gaps = ats.windows(2).map(|pair| pair[1] - pair[0]);
         gaps.max().expect("two times")
+    }
+
+    /// Mbit/s that B's application read between two times after the start.
+    pub fn read(&self, from: Duration, to: Duration) -> f64 {
+        let until = |at: Duration| {
+            let end = self
+                .progress
+                .partition_point(|(when, _)| *when <= self.began + at);
+            self.progress[end - 1].1
+        };
+        f64::from(until(to) - until(from)) * PAYLOAD as f64 * 8e-6 / (to - from).as_secs_f64()
     }
 
     /// The newest packet of an ACK gives BBR its sample.
@@ -311,7 +327,7 @@ impl InnerTcp {
         }
         for number in lost {
             let sent = self.flight.remove(&number).expect("in flight");
-            self.lost.push(number);
+            self.lost.insert(number);
             if sent.at >= self.recovery {
                 self.recovery = now;
                 self.last_max = if self.window < self.last_max {
@@ -322,7 +338,26 @@ impl InnerTcp {
                 self.window = (self.window * BETA).max(2.0);
                 self.threshold = self.window;
                 self.epoch = None;
+                let flight = self.flight.len() + 1;
+                self.reduction = Some(Reduction::new(self.next, flight, number));
             }
+        }
+    }
+
+    /// The oldest packet of which no ACK came.
+    fn oldest(&self) -> u32 {
+        let flying = self.flight.keys().next().copied();
+        let lost = self.lost.first().copied();
+        (flying.into_iter().chain(lost).min()).unwrap_or(self.next)
+    }
+
+    /// An ACK of so many packets came while losses are made good.
+    fn reduce(&mut self, acked: u64) {
+        let (oldest, flight) = (self.oldest(), self.flight.len());
+        if let Some(reduction) = &mut self.reduction
+            && !reduction.acked(acked as f64, oldest, flight as f64, self.threshold)
+        {
+            self.reduction = None;
         }
     }
 
@@ -331,7 +366,8 @@ impl InnerTcp {
         if self.flight.is_empty() {
             (self.earlier, self.delivered_at) = (now, now);
         }
-        let window = self.bbr.as_ref().map_or(self.window, |bbr| bbr.window);
+        let cubic = (self.reduction.as_ref()).map_or(self.window, |reduction| reduction.window);
+        let window = self.bbr.as_ref().map_or(cubic, |bbr| bbr.window);
         let pace = self.bbr.as_ref().and_then(Bbr::pace);
         self.paced = self.paced.max(Instant::from_nanos(
             now.as_nanos().saturating_sub(1_000_000),
@@ -340,7 +376,7 @@ impl InnerTcp {
             if let Some(pace) = pace {
                 self.paced = self.paced + Duration::from_secs_f64(1.0 / pace);
             }
-            let again = self.lost.pop();
+            let again = self.lost.pop_first();
             let number = again.unwrap_or(self.next);
             if again.is_none() {
                 self.next += 1;
@@ -359,6 +395,9 @@ impl InnerTcp {
                 earlier: self.earlier,
             };
             self.flight.insert(number, flight);
+            if let Some(reduction) = &mut self.reduction {
+                reduction.sent();
+            }
         }
     }
 }

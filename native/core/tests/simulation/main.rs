@@ -11,6 +11,7 @@
 mod bonding;
 mod cipher;
 mod inner_bbr;
+mod inner_reduction;
 mod inner_tcp;
 mod node;
 mod pair;
@@ -20,6 +21,7 @@ mod ahead;
 mod configuration;
 mod cookie;
 mod corpus_writer;
+mod cut_flow;
 mod equalise;
 mod failover;
 mod goodput;
