@@ -105,7 +105,7 @@ pub fn shipped(message: &[u8], stride: usize) -> Outcome {
     let mut arena = message.to_vec();
     let mut outcome = Outcome::default();
     receiver.handle_message(&mut arena, 0..message.len(), stride, from, now);
-    receiver.deliver(&mut arena, Offload::default(), now, |_, pieces| {
+    receiver.deliver(&mut arena, Offload::default(), |_, pieces| {
         let packet = pieces.iter().flat_map(|piece| piece.to_vec());
         outcome.delivered.push(packet.collect());
     });
