@@ -109,7 +109,7 @@ impl Sender {
             ToSender::RemovePath { peer, path } => {
                 let found = peer_mut(&mut self.peers, peer);
                 if let Some(bond) = found.and_then(|found| found.bond.as_mut()) {
-                    bond.remove_path(path);
+                    bond.remove_path(path, now);
                 }
             }
             _ => {}

@@ -12,12 +12,12 @@ const PAYLOAD_SHARE: f64 = 1372.0 / 1476.0;
 /// Mbit/s.
 const RATES: [u64; 2] = [50, 20];
 
-fn goes_on_without_a_long_pause(seed: u64, victim: usize) {
+fn goes_on_without_a_long_pause(seed: u64, victim: usize, cut: impl FnOnce(&mut Uplinks)) {
     let mut links = Uplinks::new(seed, &[uplink(RATES[0], 10), uplink(RATES[1], 30)]);
     let mut flow = InnerTcp::new(links.pair.now().instant);
     let before = secs(2) + ms(170 * seed);
     flow.run(&mut links, before);
-    links.cut(victim, true);
+    cut(&mut links);
     let from = links.pair.now().instant;
     flow.run(&mut links, secs(6));
     let gap = flow.longest_gap(from, links.pair.now().instant);
@@ -38,13 +38,20 @@ fn goes_on_without_a_long_pause(seed: u64, victim: usize) {
 #[test]
 fn a_flow_goes_on_at_the_rate_of_the_slower_link_without_a_long_pause() {
     for seed in 1..=10 {
-        goes_on_without_a_long_pause(seed, 0);
+        goes_on_without_a_long_pause(seed, 0, |links| links.cut(0, true));
     }
 }
 
 #[test]
 fn a_flow_goes_on_at_the_rate_of_the_faster_link_without_a_long_pause() {
     for seed in 1..=10 {
-        goes_on_without_a_long_pause(seed, 1);
+        goes_on_without_a_long_pause(seed, 1, |links| links.cut(1, true));
+    }
+}
+
+#[test]
+fn a_link_that_no_longer_brings_anything_back_is_left_without_a_long_pause() {
+    for seed in 1..=10 {
+        goes_on_without_a_long_pause(seed, 0, |links| links.deafen(0));
     }
 }

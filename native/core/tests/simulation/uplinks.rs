@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use whalescale_core::handoff::SocketId;
-use whalescale_netem::{LinkConfig, LinkId, QueueLimit};
+use whalescale_netem::{Change, LinkConfig, LinkId, QueueLimit};
 
 use crate::node::{Setup, socket};
 use crate::pair::{Pair, address, ms, secs};
@@ -61,6 +61,13 @@ impl Uplinks {
             node.forget();
         }
         Self { pair, links }
+    }
+
+    /// Nothing comes to A any more by the uplink of this place.
+    pub fn deafen(&mut self, place: usize) {
+        let (local, nanos) = (self.links[place].0, self.pair.nanos);
+        let change = Change::BlackHole(true);
+        assert!(self.pair.network.apply(nanos, address(B), local, change));
     }
 
     /// Cuts or restores the uplink of this place.

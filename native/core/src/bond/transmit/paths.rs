@@ -16,6 +16,7 @@ use super::super::ring::Ring;
 use super::super::schedule::PATHS;
 use super::Bond;
 use super::outbox::Outbox;
+use super::repairs::EXCUSED;
 
 /// Paths that a feedback goes on while all is well: two, so that the death of one costs none.
 pub(super) const FEEDBACK_COPIES: usize = 2;
@@ -89,6 +90,9 @@ impl Bond {
         if let Some(path) = self.paths.iter_mut().find(|path| path.id == id) {
             let moved = path.endpoint != endpoint;
             let proven = role == PathRole::Bulk && path.health != PathHealth::Healthy;
+            if path.role == PathRole::Bulk && role == PathRole::Standby {
+                self.bulk.excuse_until(now + EXCUSED);
+            }
             path.endpoint = endpoint;
             path.role = role;
             path.gauge = gauge;
@@ -126,9 +130,12 @@ impl Bond {
     }
 
     /// Forgets a path; what it had in flight is repaired on the others.
-    pub(crate) fn remove_path(&mut self, id: PathId) {
+    pub(crate) fn remove_path(&mut self, id: PathId, now: Instant) {
         if let Some(place) = self.paths.iter().position(|path| path.id == id) {
             let mut path = self.paths.remove(place);
+            if path.role == PathRole::Bulk {
+                self.bulk.excuse_until(now + EXCUSED);
+            }
             self.orphans.extend(path.ring.take_datagrams());
         }
         self.appoint_last_resort();

@@ -24,7 +24,7 @@ const BUDGET: f64 = 0.2;
 const BUDGET_SAVED: f64 = 1024.0;
 /// After a path died, its load and what was in flight on it wait for the others, which have to be found able
 /// to carry it: nothing is dropped for that.
-const EXCUSED: Duration = Duration::from_secs(2);
+pub(super) const EXCUSED: Duration = Duration::from_secs(2);
 /// Repairs waiting at once: a path's whole flight at 1 Gbit/s and 90 ms.
 const REPAIRS: usize = 8192;
 
