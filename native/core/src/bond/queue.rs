@@ -128,7 +128,11 @@ impl Queue {
         let target = TARGET.max(interval / 10);
         if ahead == 0 && self.is_drop_due(now, interval, target + spread) {
             self.count_drop(now, interval);
+            let before = self.delay(now);
             self.drop_first(now, target * BEHIND + spread, &mut dropped);
+            // What was dropped takes as long to be sent again.
+            let shorter = before.saturating_sub(self.delay(now));
+            self.next_drop = self.next_drop.map(|next| next + shorter);
         }
         let mut before = 0;
         let place = self.packets.iter().position(|packet| {
