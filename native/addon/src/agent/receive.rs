@@ -18,6 +18,7 @@ use whalescale_core::inner::coalesce::{MAX_PIECES, Offload};
 use whalescale_core::inner::segment;
 use whalescale_core::inner::vnet::VnetHeader;
 use whalescale_core::receiver::{Receiver, Waiting};
+use whalescale_core::time::Instant;
 
 use crate::aead;
 use crate::io::clock;
@@ -112,7 +113,7 @@ impl ReceiveThread {
             earlier.push(message);
         }
         if any {
-            self.finish(arena);
+            self.finish(arena, now);
         }
     }
 
@@ -138,23 +139,23 @@ impl ReceiveThread {
             }
             sojourn.note(message.len, message.read, now, taken == count);
         }
-        self.finish(arena);
+        self.finish(arena, now);
         arena.release(taken);
     }
 
     /// Hands over what the messages brought. Packets come last: the local stack may answer at once, and
     /// needs the key that they confirm and the address that they came from.
-    fn finish(&mut self, arena: &mut RecvArena) {
+    fn finish(&mut self, arena: &mut RecvArena, now: Instant) {
         self.hand_over_reports();
         self.hand_over_crossings();
-        self.deliver(arena);
+        self.deliver(arena, now);
     }
 
     fn handle_timeout(&mut self, arena: &mut RecvArena) {
         let now = clock::now();
         if self.receiver.next_timeout().is_some_and(|due| due <= now) {
             self.receiver.handle_timeout(now);
-            self.deliver(arena);
+            self.deliver(arena, now);
         }
         self.hand_over_crossings();
     }
@@ -170,7 +171,7 @@ impl ReceiveThread {
         }
     }
 
-    fn deliver(&mut self, arena: &mut RecvArena) {
+    fn deliver(&mut self, arena: &mut RecvArena, now: Instant) {
         let Self {
             receiver,
             inlet,
@@ -178,7 +179,7 @@ impl ReceiveThread {
             ..
         } = self;
         let offload = inlet.offload;
-        receiver.deliver(arena.bytes(), offload, |vnet, pieces| {
+        receiver.deliver(arena.bytes(), offload, now, |vnet, pieces| {
             inlet.write(vnet, pieces, drops);
         });
     }

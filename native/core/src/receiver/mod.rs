@@ -212,8 +212,17 @@ impl Receiver {
         &mut self,
         arena: &mut [u8],
         offload: Offload,
+        now: Instant,
         mut write: impl FnMut(&VnetHeader, &[IoSlice<'_>]),
     ) {
+        let ahead = &mut self.ahead;
+        let mut write = |vnet: &VnetHeader, pieces: &[IoSlice<'_>]| {
+            let len: usize = pieces.iter().map(|piece| piece.len()).sum();
+            if let Some(first) = pieces.first().filter(|_| len > limits::SHORT_MESSAGE) {
+                ahead.note_long(first, now);
+            }
+            write(vnet, pieces);
+        };
         if !self.packets.is_empty() {
             coalesce::coalesce(arena, &self.packets, offload, &mut write);
             self.packets.clear();

@@ -7,7 +7,7 @@ use whalescale_core::inner::vnet::VnetHeader;
 use whalescale_core::receiver::Waiting;
 
 use crate::node::SOCKET;
-use crate::offload::super_packet;
+use crate::offload::{super_packet, udp_super_packet};
 use crate::pair::{A_INNER, B_INNER, Pair, link, ms, udp_packet};
 
 /// Messages of A as they lie in the arena of B.
@@ -32,12 +32,14 @@ impl Arrived {
                     let peer = pair.b.key();
                     pair.a.command(Command::Ping { peer, token: 1 }, now);
                 }
-                Inner::Voices(count) => {
-                    let voice = (
-                        VnetHeader::default(),
-                        udp_packet(A_INNER, B_INNER, b"voice"),
-                    );
-                    _ = pair.a.tun_batch(&vec![voice; *count], now);
+                Inner::Voices(count) => _ = pair.a.tun_batch(&vec![voice(1); *count], now),
+                Inner::Hidden => {
+                    let mut voices = vec![voice(2); 9];
+                    voices[4] = voice(1);
+                    _ = pair.a.tun_batch(&voices, now);
+                }
+                Inner::LongOther => {
+                    _ = pair.a.tun_batch(&[udp_super_packet(1_000, 10_000)], now);
                 }
             }
             pair.flush();
@@ -97,8 +99,19 @@ enum Inner {
     Other,
     /// So many short packets of that one at once.
     Voices(usize),
+    /// One of them among eight of another flow, all at once.
+    Hidden,
+    /// Ten long packets of that flow.
+    LongOther,
     /// None, but a control frame.
     Frame,
+}
+
+/// A short UDP packet of flow `source`, the one that [`Inner::Other`] belongs to being 1.
+fn voice(source: u8) -> (VnetHeader, Vec<u8>) {
+    let mut packet = udp_packet(A_INNER, B_INNER, b"voice");
+    packet[20] ^= source - 1;
+    (VnetHeader::default(), packet)
 }
 
 fn connected(seed: u64) -> Pair {
@@ -147,6 +160,33 @@ fn a_flow_of_short_packets_of_which_several_came_at_once_keeps_its_order() {
     arrived.turns(&mut pair);
     assert_eq!(pair.b.delivered.len(), 10);
     assert!(pair.b.delivered[9].ends_with(b"other"));
+}
+
+#[test]
+fn a_flow_in_the_middle_of_a_message_of_short_packets_is_not_passed() {
+    let mut pair = Pair::quiet_stock(6);
+    pair.b.forget();
+    let mut arrived = Arrived::of(&mut pair, &[Inner::Hidden, Inner::Other]);
+    arrived.ahead(&mut pair, 1);
+    assert!(pair.b.delivered.is_empty(), "one of the same flow waits");
+    arrived.turns(&mut pair);
+    assert_eq!(pair.b.delivered.len(), 10);
+    assert!(pair.b.delivered[9].ends_with(b"other"));
+}
+
+#[test]
+fn a_flow_that_was_long_lately_passes_nothing() {
+    let mut pair = Pair::quiet_stock(7);
+    pair.b.forget();
+    let mut earlier = Arrived::of(&mut pair, &[Inner::Bulk]);
+    earlier.turns(&mut pair);
+    pair.b.forget();
+    // Its packets could be those between the first and the last of a long message.
+    let mut arrived = Arrived::of(&mut pair, &[Inner::LongOther, Inner::Tail]);
+    arrived.ahead(&mut pair, 1);
+    assert!(pair.b.delivered.is_empty());
+    arrived.turns(&mut pair);
+    assert_eq!(pair.b.delivered.len(), 11);
 }
 
 #[test]

@@ -325,7 +325,7 @@ impl Node {
     pub fn deliver(&mut self, arena: &mut [u8], now: Now) {
         let (delivered, delivered_at) = (&mut self.delivered, &mut self.delivered_at);
         self.receiver
-            .deliver(arena, Offload::default(), |_, pieces| {
+            .deliver(arena, Offload::default(), now.instant, |_, pieces| {
                 delivered.push(pieces.iter().flat_map(|piece| piece.to_vec()).collect());
                 delivered_at.push(now.instant);
             });
