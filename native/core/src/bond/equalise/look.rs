@@ -239,3 +239,63 @@ impl Looks {
         drained || self.found >= FOUND
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A path of so many Mbit/s that is later than the first one by so many ms.
+    fn path(place: usize, mbit: f64, later: i64) -> Candidate {
+        Candidate {
+            place,
+            ready: true,
+            open: true,
+            arrival: (5 + later) * 1_000_000,
+            rate: mbit * 125e3,
+            link: mbit * 125e3,
+            proven: true,
+            rtt: Some(Duration::from_millis(10)),
+        }
+    }
+
+    fn far(paths: &[Candidate]) -> Option<usize> {
+        Delays::of(paths).map(|delays| delays.far)
+    }
+
+    #[test]
+    fn the_delays_are_equalised_as_far_as_the_rate_gains_by_it() {
+        let paths = [path(0, 30.0, 0), path(1, 30.0, 15), path(2, 20.0, 35)];
+        assert_eq!(far(&paths), Some(1));
+        assert_eq!(far(&[paths[0], paths[2]]), Some(2));
+    }
+
+    #[test]
+    fn a_path_that_no_window_of_bbr_reaches_is_not_counted_on() {
+        assert_eq!(far(&[path(0, 30.0, 0), path(1, 30.0, 95)]), None);
+    }
+
+    #[test]
+    fn nothing_is_equalised_while_the_nearest_path_is_not_known() {
+        let unknown = Candidate {
+            proven: false,
+            ..path(0, 30.0, 0)
+        };
+        assert_eq!(far(&[unknown, path(1, 30.0, 15)]), None);
+    }
+
+    #[test]
+    fn a_queue_is_a_surge_when_nearly_all_of_it_went() {
+        let delays = Delays::of(&[path(0, 30.0, 0), path(1, 30.0, 15)]).expect("a far path");
+        // What the near path carries in 10 ms is 37.5 kB.
+        let over = |queue: &[usize]| {
+            let mut surge = Surge::default();
+            queue
+                .iter()
+                .filter(|bytes| surge.is_over(**bytes, &delays))
+                .count()
+        };
+        assert_eq!(over(&[10_000, 50_000, 20_000, 4_000, 0]), 1);
+        assert_eq!(over(&[10_000, 50_000, 20_000, 8_000]), 0);
+        assert_eq!(over(&[10_000, 30_000, 1_000]), 0);
+    }
+}
