@@ -97,7 +97,7 @@ impl Delays {
             Duration::from_nanos(later.unsigned_abs())
         };
         let near = paths.iter().filter(|path| later(path) <= NEARBY);
-        let near = near.map(|path| path.link).sum();
+        let near: f64 = near.map(|path| path.link).sum();
         let mut total = 0.0;
         let rates = paths.iter().map(|path| {
             total += if path.proven {
@@ -108,7 +108,8 @@ impl Delays {
             Self::rate(rtt, later(path), near, total)
         });
         let rates = (0_usize..).zip(rates).skip(1);
-        let (far, _) = rates.max_by(|(_, a), (_, b)| a.total_cmp(b))?;
+        let gains = rates.filter(|(_, rate)| *rate > near);
+        let (far, _) = gains.max_by(|(_, a), (_, b)| a.total_cmp(b))?;
         paths.truncate(far + 1);
         let far = paths.last()?;
         (later(far) > NEARBY).then(|| Self {
