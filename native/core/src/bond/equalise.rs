@@ -17,23 +17,18 @@
 //! Invariant: it only moves packets forward to a slower path that is ready; it holds back and drops none.
 
 mod look;
+mod trial;
 
 use std::time::Duration;
 
 use crate::time::Instant;
 
 use super::schedule::{Candidate, Choice};
-use look::{Delays, Looks, Tally};
+use look::{Delays, Looks, Surge, Tally};
+use trial::Trial;
 
-/// Round trips of a cycle: BBR remembers lumps for five at least.
-const CYCLE_ROUNDS: u32 = 5;
 /// Packets that the slower path gets in the time by which it is later, to keep what follows held.
 const STITCHES: u32 = 10;
-/// Share of the rate before that is a loss: what a window's flow falls to, and BBR does not.
-const LOSS: f64 = 0.8;
-/// What it has to bring to go on, and the cycles that it has for that.
-const GAIN: f64 = 1.05;
-const PATIENCE: u32 = 6;
 /// Until the next trial after one that did not pay: doubled by each, up to the longest.
 const RETRY: Duration = Duration::from_secs(2);
 const RETRY_MAX: Duration = Duration::from_secs(160);
@@ -46,26 +41,15 @@ enum State {
     Equalising(Trial),
 }
 
-#[derive(Clone, Copy)]
-struct Trial {
-    /// Bytes a second before.
-    before: f64,
-    /// Cycles so far; the first one is a single lump, to give the window its start.
-    cycle: u32,
-    /// Whether it has brought something yet.
-    gained: bool,
-    /// Cycles in a row with a loss.
-    losses: u32,
-}
-
 /// The state for one peer. See the module's header.
 pub(crate) struct Equaliser {
     state: State,
     delays: Option<Delays>,
     tally: Tally,
-    /// When anything was sent, and by the far path.
+    /// When anything was sent, by the far path, and when that was there.
     sent_at: Instant,
     far_at: Instant,
+    seen_at: Instant,
     /// Whether the last choice was ours.
     forced: bool,
     not_before: Instant,
@@ -81,6 +65,7 @@ impl Default for Equaliser {
             tally: Tally::from(start),
             sent_at: start,
             far_at: start,
+            seen_at: start,
             forced: false,
             not_before: start,
             retry: RETRY,
@@ -98,24 +83,32 @@ impl Equaliser {
         paths: &[Candidate],
         choice: Option<Choice>,
     ) -> Option<Choice> {
-        if now - self.sent_at >= PAUSE || !self.is_far_there(paths) {
+        if self.is_far_there(paths) {
+            self.seen_at = now;
+        }
+        if now - self.sent_at.min(self.seen_at) >= PAUSE {
             self.watch(now, paths);
         }
         self.sent_at = now;
-        self.turn(now, bytes, paths);
+        self.turn(now, (bytes, queued), paths);
         self.tally.least = self.tally.least.min(queued);
         let forced = self.forced(now, (bytes, queued), paths, choice);
         self.forced = forced.is_some();
         let revised = forced.or(choice);
-        if let (Some(delays), Some(revised)) = (self.delays, revised) {
+        if let (Some(delays), Some(revised)) = (&self.delays, revised) {
+            self.tally.count(revised.place, bytes);
             if revised.place == delays.far {
                 self.far_at = now;
-                self.tally.far += bytes;
-            } else {
-                self.tally.near += bytes;
             }
         }
         revised
+    }
+
+    /// The queue is shorter by a packet that was dropped: what its flow does then is no sign of BBR.
+    pub(crate) fn dropped(&mut self) {
+        if let State::Watching(looks) = &mut self.state {
+            looks.surge = Surge::default();
+        }
     }
 
     /// Whether more waits for the path of the last choice, when `left` bytes remain and a packet has `bytes`.
@@ -125,49 +118,53 @@ impl Equaliser {
         (bytes, left): (usize, usize),
         choice: Choice,
     ) -> bool {
-        match self.delays.filter(|_| self.forced) {
+        match self.delays.as_ref().filter(|_| self.forced) {
             None => left > choice.ahead,
             // What waits for a path that is about to pause does not wait for its pacing.
-            Some(delays) => left >= 2 * bytes && self.is_on(now + delays.later, &delays),
+            Some(delays) => left >= 2 * bytes && self.is_on(now + delays.later, delays),
         }
     }
 
     fn is_far_there(&self, paths: &[Candidate]) -> bool {
-        self.delays.is_some_and(|delays| {
-            paths.len() > 1 && paths.iter().any(|path| path.place == delays.far)
-        })
+        let far = self.delays.as_ref().map(|delays| delays.far);
+        paths.len() > 1 && paths.iter().any(|path| Some(path.place) == far)
     }
 
     fn watch(&mut self, now: Instant, paths: &[Candidate]) {
         self.state = State::Watching(Looks::default());
+        self.delays = None;
         self.begin(now, paths);
     }
 
     fn begin(&mut self, now: Instant, paths: &[Candidate]) {
-        self.delays = Delays::of(paths);
+        if let Some(delays) = Delays::of(paths) {
+            self.delays = Some(delays);
+            self.seen_at = now;
+        }
         self.tally = Tally::from(now);
     }
 
     /// Whether a look or a cycle is over, and what follows from it.
-    fn turn(&mut self, now: Instant, bytes: usize, paths: &[Candidate]) {
-        let Some(delays) = self.delays else { return };
+    fn turn(&mut self, now: Instant, (bytes, queued): (usize, usize), paths: &[Candidate]) {
+        let Some(delays) = &self.delays else {
+            return self.begin(now, paths);
+        };
+        if let State::Watching(looks) = &mut self.state
+            && looks.surge.is_over(queued, delays)
+        {
+            return self.begin(now, paths);
+        }
         let passed = now - self.tally.began;
-        match self.state {
-            State::Watching(mut looks) if passed >= delays.look() => {
-                let starved = looks.add(&self.tally, now, bytes, &delays);
-                self.state = if starved && now >= self.not_before {
-                    State::Equalising(Trial {
-                        before: self.tally.rate(now),
-                        cycle: 0,
-                        gained: false,
-                        losses: 0,
-                    })
-                } else {
-                    State::Watching(looks)
-                };
+        match &mut self.state {
+            State::Watching(looks) if passed >= looks.length(delays) => {
+                let starved = looks.add(&self.tally, now, bytes, delays);
+                if starved && now >= self.not_before {
+                    self.state = State::Equalising(Trial::after(self.tally.rate(now)));
+                }
                 self.begin(now, paths);
             }
-            State::Equalising(trial) if passed >= trial.length(&delays) => {
+            State::Equalising(trial) if passed >= trial.length(delays) => {
+                let trial = *trial;
                 self.judge(now, trial, paths);
             }
             _ => {}
@@ -182,7 +179,7 @@ impl Equaliser {
             return;
         }
         self.watch(now, paths);
-        if trial.gained {
+        if trial.has_gained() {
             self.retry = RETRY;
         } else {
             self.not_before = now + self.retry;
@@ -195,8 +192,11 @@ impl Equaliser {
         let passed = now - self.tally.began;
         match self.state {
             State::Watching(_) => false,
-            State::Equalising(trial) if trial.cycle == 0 => passed < delays.later / STITCHES,
-            State::Equalising(trial) => passed + delays.later < trial.length(delays),
+            State::Equalising(trial) if trial.is_first() => passed < delays.later / STITCHES,
+            State::Equalising(trial) => {
+                let pauses = passed + delays.later >= trial.length(delays);
+                !pauses || trial.is_loss(self.tally.rate(now))
+            }
         }
     }
 
@@ -208,9 +208,10 @@ impl Equaliser {
         paths: &[Candidate],
         choice: Option<Choice>,
     ) -> Option<Choice> {
-        let delays = self.delays.filter(|delays| self.is_on(now, delays))?;
+        let delays = self.delays.as_ref();
+        let delays = delays.filter(|delays| self.is_on(now, delays))?;
         // The first lump is to be as large as can be.
-        let first = matches!(self.state, State::Equalising(trial) if trial.cycle == 0);
+        let first = matches!(self.state, State::Equalising(trial) if trial.is_first());
         let forced = |path: &Candidate| Choice {
             place: path.place,
             ahead: if first { 0 } else { queued.saturating_sub(1) },
@@ -221,32 +222,9 @@ impl Equaliser {
         }
         let excess = choice.is_none() && queued >= 2 * bytes;
         ready
-            .filter(|_| excess)
+            .filter(|path| excess && delays.reaches(path.place))
             .min_by_key(|path| path.arrival)
             .map(forced)
-    }
-}
-
-impl Trial {
-    /// How long this cycle takes.
-    fn length(&self, delays: &Delays) -> Duration {
-        let round = delays.rtt + delays.later;
-        match self.cycle {
-            0 => round + delays.later,
-            _ => round * CYCLE_ROUNDS,
-        }
-    }
-
-    /// Counts a cycle with so many bytes a second. False: there is nothing to be gained.
-    fn pays(&mut self, rate: f64) -> bool {
-        let ratio = rate / self.before;
-        let lost = self.cycle > 0 && ratio < LOSS;
-        self.gained |= ratio >= GAIN;
-        self.losses = if lost { self.losses + 1 } else { 0 };
-        let in_vain = !self.gained && self.cycle >= PATIENCE;
-        self.cycle += 1;
-        // One cycle may have another reason, such as BBR's look for the least round trip.
-        self.losses <= 1 && !in_vain
     }
 }
 

@@ -185,7 +185,7 @@ fn jitter_is_not_taken_for_a_queue() {
     let bar = Bar {
         capacity: 0.08,
         goodput: 0.93,
-        queue_ms: 12.0,
+        queue_ms: 12.5,
         overflow: 0.002,
     };
     let span = Duration::from_millis(5);

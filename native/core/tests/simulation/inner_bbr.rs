@@ -2,7 +2,6 @@
 //! delivery rate of ten rounds, the least round trip of ten seconds, and how lumpily ACKs come.
 //! Packets, not bytes; no reaction to loss.
 
-use std::collections::VecDeque;
 use std::fmt;
 use std::time::Duration;
 
@@ -20,8 +19,10 @@ const LEAST_WINDOW: f64 = 4.0;
 /// Window and pace while the rate still grows: 2 / ln 2.
 const STARTUP: f64 = 2.885;
 const CYCLE: [f64; 8] = [1.25, 0.75, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0];
-/// Room for what both ends have in their queues: three super-packets.
-const QUANTA: f64 = 6.0;
+/// Room for what both ends have in their queues: three super-packets, each of a millisecond.
+const QUANTA: f64 = 3.0;
+const QUANTUM: f64 = 0.001;
+const QUANTUM_MIN: f64 = 2.0;
 
 #[derive(Clone, Copy, PartialEq)]
 enum Mode {
@@ -34,7 +35,8 @@ enum Mode {
 /// What an ACK tells.
 pub struct Sample {
     pub now: Instant,
-    pub rtt: Duration,
+    /// None of what left twice: it is not known which of both arrived (Karn).
+    pub rtt: Option<Duration>,
     /// Packets delivered in all, and when the newest of those acknowledged left.
     pub delivered: u64,
     pub delivered_before: u64,
@@ -43,12 +45,50 @@ pub struct Sample {
     /// The longer of the times in which the packets since then left and arrived.
     pub interval: Duration,
     pub flight: usize,
+    /// Whether the newest of those left while nobody asked for more ([`Bbr::is_idle`]).
+    pub idle: bool,
+}
+
+/// The highest rate of some rounds, as Linux remembers it: the three best, each later than the one
+/// before. It forgets only when it is told of another one.
+#[derive(Default)]
+struct Highest([(u64, f64); 3]);
+
+impl Highest {
+    fn get(&self) -> f64 {
+        self.0[0].1
+    }
+
+    fn add(&mut self, round: u64, rate: f64) {
+        let new = (round, rate);
+        let [first, second, third] = &mut self.0;
+        if rate >= first.1 || round - third.0 > RATE_ROUNDS {
+            self.0 = [new; 3];
+            return;
+        }
+        if rate >= second.1 {
+            (*second, *third) = (new, new);
+        } else if rate >= third.1 {
+            *third = new;
+        }
+        let age = round - first.0;
+        if age > RATE_ROUNDS {
+            (*first, *second, *third) = (*second, *third, new);
+            if round - first.0 > RATE_ROUNDS {
+                (*first, *second, *third) = (*second, *third, new);
+            }
+        } else if second.0 == first.0 && age > RATE_ROUNDS / 4 {
+            (*second, *third) = (new, new);
+        } else if third.0 == second.0 && age > RATE_ROUNDS / 2 {
+            *third = new;
+        }
+    }
 }
 
 pub struct Bbr {
     mode: Mode,
-    /// Packets a second, by round.
-    rates: VecDeque<(u64, f64)>,
+    /// Packets a second.
+    rates: Highest,
     round: u64,
     round_end: u64,
     least: Duration,
@@ -57,6 +97,9 @@ pub struct Bbr {
     cycle: usize,
     cycle_at: Instant,
     look_until: Option<Instant>,
+    look_round: u64,
+    /// What leaves before so many are delivered tells nothing of the rate.
+    idle_until: u64,
     epoch: (Instant, f64),
     lumps: [f64; 2],
     lump_round: u64,
@@ -65,18 +108,21 @@ pub struct Bbr {
 }
 
 impl Bbr {
-    pub fn new(now: Instant) -> Self {
+    /// `cycle` is the phase, of eight, in which it begins to look for more: Linux draws it.
+    pub fn new(now: Instant, cycle: usize) -> Self {
         Self {
             mode: Mode::Startup,
-            rates: VecDeque::new(),
+            rates: Highest::default(),
             round: 0,
             round_end: 0,
             least: Duration::MAX,
             least_at: now,
             full: (0.0, 0),
-            cycle: 2,
+            cycle: cycle % CYCLE.len(),
             cycle_at: now,
             look_until: None,
+            look_round: 0,
+            idle_until: 0,
             epoch: (now, 0.0),
             lumps: [0.0; 2],
             lump_round: 0,
@@ -86,7 +132,16 @@ impl Bbr {
     }
 
     fn rate(&self) -> f64 {
-        self.rates.iter().map(|(_, rate)| *rate).fold(0.0, f64::max)
+        self.rates.get()
+    }
+
+    /// Whether what leaves now does so without anyone asking for more.
+    pub fn is_idle(&self, delivered: u64) -> bool {
+        delivered <= self.idle_until && self.idle_until > 0
+    }
+
+    fn quanta(&self) -> f64 {
+        QUANTA * (self.rate() * QUANTUM).max(QUANTUM_MIN)
     }
 
     fn is_full(&self) -> bool {
@@ -111,17 +166,16 @@ impl Bbr {
             self.round_end = seen.delivered;
             self.round += 1;
         }
-        let interval = seen.interval.max(self.least.min(seen.rtt));
+        let interval = seen
+            .interval
+            .max(self.least.min(seen.rtt.unwrap_or(self.least)));
         let rate = (seen.delivered - seen.delivered_before) as f64 / interval.as_secs_f64();
-        let oldest = self.round.saturating_sub(RATE_ROUNDS);
-        self.rates
-            .retain(|(round, old)| *round > oldest && *old > rate);
-        if self.mode != Mode::ProbeRtt || rate > self.rate() {
-            self.rates.push_back((self.round, rate));
+        if !seen.idle || rate >= self.rate() {
+            self.rates.add(self.round, rate);
         }
         self.lump(seen, begins);
         self.turn(seen, begins);
-        self.look(seen);
+        self.look(seen, begins);
         self.size(seen);
     }
 
@@ -148,10 +202,10 @@ impl Bbr {
         let long = seen.now - self.cycle_at > self.least;
         let done = match self.mode {
             Mode::ProbeBw if CYCLE[self.cycle] > 1.0 => {
-                long && seen.flight as f64 >= self.product(1.25) + QUANTA
+                long && seen.flight as f64 >= self.product(1.25) + self.quanta()
             }
             Mode::ProbeBw if CYCLE[self.cycle] < 1.0 => {
-                long || seen.flight as f64 <= self.product(1.0) + QUANTA
+                long || seen.flight as f64 <= self.product(1.0) + self.quanta()
             }
             _ => long,
         };
@@ -159,7 +213,7 @@ impl Bbr {
             self.cycle = (self.cycle + 1) % CYCLE.len();
             self.cycle_at = seen.now;
         }
-        if begins && !self.is_full() {
+        if begins && !self.is_full() && !seen.idle {
             let rate = self.rate();
             self.full = if rate >= 1.25 * self.full.0 {
                 (rate, 0)
@@ -170,17 +224,17 @@ impl Bbr {
         if self.mode == Mode::Startup && self.is_full() {
             self.mode = Mode::Drain;
         }
-        if self.mode == Mode::Drain && seen.flight as f64 <= self.product(1.0) + QUANTA {
+        if self.mode == Mode::Drain && seen.flight as f64 <= self.product(1.0) + self.quanta() {
             self.mode = Mode::ProbeBw;
             self.cycle_at = seen.now;
         }
     }
 
     /// The least round trip, and the look for it when it is too old.
-    fn look(&mut self, seen: &Sample) {
+    fn look(&mut self, seen: &Sample, begins: bool) {
         let expired = seen.now - self.least_at > LEAST_HOLDS;
-        if seen.rtt <= self.least || expired {
-            self.least = seen.rtt;
+        if let Some(rtt) = seen.rtt.filter(|rtt| *rtt < self.least || expired) {
+            self.least = rtt;
             self.least_at = seen.now;
         }
         if expired && self.mode != Mode::ProbeRtt {
@@ -191,9 +245,14 @@ impl Bbr {
         if self.mode != Mode::ProbeRtt {
             return;
         }
+        self.idle_until = seen.delivered + seen.flight as u64;
         match self.look_until {
-            None if seen.flight as f64 <= LEAST_WINDOW => self.look_until = Some(seen.now + LOOK),
-            Some(until) if seen.now > until => {
+            None if seen.flight as f64 <= LEAST_WINDOW => {
+                self.look_until = Some(seen.now + LOOK);
+                self.look_round = self.round;
+                self.round_end = seen.delivered;
+            }
+            Some(until) if seen.now > until && (begins || self.round > self.look_round) => {
                 self.least_at = seen.now;
                 self.window = self.window.max(self.saved);
                 self.cycle_at = seen.now;
@@ -213,7 +272,7 @@ impl Bbr {
             Mode::ProbeRtt => 1.0,
             Mode::Startup | Mode::Drain => STARTUP,
         };
-        let mut target = self.product(gain) + QUANTA;
+        let mut target = self.product(gain) + self.quanta();
         if self.is_full() {
             let lumps = self.lumps[0].max(self.lumps[1]);
             target += lumps.min(0.1 * self.rate());

@@ -35,6 +35,7 @@ struct Flight {
     delivered: u64,
     delivered_at: Instant,
     earlier: Instant,
+    idle: bool,
 }
 
 pub struct InnerTcp {
@@ -121,9 +122,9 @@ impl InnerTcp {
     }
 
     /// A flow whose congestion control is BBR.
-    pub fn bbr(now: Instant) -> Self {
+    pub fn bbr(now: Instant, cycle: usize) -> Self {
         Self {
-            bbr: Some(Bbr::new(now)),
+            bbr: Some(Bbr::new(now, cycle)),
             ..Self::new(now)
         }
     }
@@ -232,12 +233,13 @@ impl InnerTcp {
         let (leaving, arriving) = (sent.at - sent.earlier, now - sent.delivered_at);
         bbr.acked(&Sample {
             now,
-            rtt: now - sent.at,
+            rtt: (!sent.again).then(|| now - sent.at),
             delivered: self.delivered,
             delivered_before: sent.delivered,
             acked: self.delivered - before,
             interval: leaving.max(arriving),
             flight: self.flight.len(),
+            idle: sent.idle,
         });
     }
 
@@ -393,6 +395,7 @@ impl InnerTcp {
                 delivered: self.delivered,
                 delivered_at: self.delivered_at,
                 earlier: self.earlier,
+                idle: (self.bbr.as_ref()).is_some_and(|bbr| bbr.is_idle(self.delivered)),
             };
             self.flight.insert(number, flight);
             if let Some(reduction) = &mut self.reduction {

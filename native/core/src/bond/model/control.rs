@@ -157,7 +157,9 @@ impl Control {
     pub fn window(&self, jitter: f64) -> Duration {
         let share = if self.climb.is_some() { 0.25 } else { 0.5 };
         let count = if self.loss > LOSSY { 32.0 } else { 16.0 };
-        let packets = self.capacity.map_or(0.0, |rate| count * PACKET / rate);
+        // At the start, what is known is what was offered: to wait for more of that would keep it so.
+        let measured = self.capacity.filter(|_| !self.is_presumed());
+        let packets = measured.map_or(0.0, |rate| count * PACKET / rate);
         let window = (share * self.rtt).max(packets).max(8.0 * jitter);
         Duration::from_secs_f64(window.clamp(0.02, 0.25))
     }

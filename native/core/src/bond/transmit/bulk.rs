@@ -61,8 +61,10 @@ impl Bond {
         let rtts = self.paths.iter().filter_map(|path| path.model.rtt());
         let rtt = rtts.max().unwrap_or_default();
         let (pool, recent) = (&mut self.pool, &mut self.dropped);
+        let equaliser = &mut self.equaliser;
         self.bulk.pop(now, ahead, (spread, rtt), |dropped| {
             drops.count(DropReason::QueueDelay);
+            equaliser.dropped();
             if recent.len() == REVOCABLE
                 && let Some((_, oldest)) = recent.pop_front()
             {
