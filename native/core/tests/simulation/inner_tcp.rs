@@ -68,6 +68,7 @@ pub struct InnerTcp {
     /// Bytes that arrived in each 100 ms since the start.
     pub arrived: Vec<u64>,
     pub retransmits: u32,
+    pub log: Vec<(u64, f64, String)>,
 }
 
 #[derive(Clone, Copy)]
@@ -112,6 +113,7 @@ impl InnerTcp {
             paced: now,
             arrived: Vec::new(),
             retransmits: 0,
+            log: Vec::new(),
         }
     }
 
@@ -148,28 +150,21 @@ impl InnerTcp {
             links.pair.b.forget();
             links.pair.b.sent.clear();
             for pair in arrived.chunks(2) {
-                let ack: Vec<u8> = pair
-                    .iter()
-                    .flat_map(|number| number.to_be_bytes())
-                    .collect();
-                links.pair.b_sends(&ack);
                 let fresh = pair
                     .iter()
                     .filter(|number| self.reaches_b(**number))
                     .count();
                 self.arrived[bin] += (fresh * PAYLOAD) as u64;
+                self.deliver(links.pair.now().instant);
+                links.pair.b_sends(&self.acknowledgement(pair));
             }
-            self.deliver(links.pair.now().instant);
             let acks = std::mem::take(&mut links.pair.a.delivered);
             links.pair.a.forget();
             let now = links.pair.now().instant;
             for ack in &acks {
                 self.heard = now;
-                let numbers = payload(ack)
-                    .chunks_exact(4)
-                    .filter_map(|four| four.try_into().ok());
                 let before = self.delivered;
-                let newest = (numbers.map(u32::from_be_bytes))
+                let newest = (self.acknowledged(ack).into_iter())
                     .filter_map(|number| self.acked(now, number))
                     .max_by_key(|sent| sent.at);
                 if let Some(sent) = newest {
@@ -179,6 +174,38 @@ impl InnerTcp {
             self.find_lost(now);
             self.send(links);
         }
+    }
+
+    /// What B has all of, and the runs beyond that which came last (RFC 2018: three of them).
+    fn acknowledgement(&self, latest: &[u32]) -> Vec<u8> {
+        let mut bytes = self.in_order.to_be_bytes().to_vec();
+        let mut told = 0..0;
+        for number in latest.iter().filter(|number| **number >= self.in_order) {
+            if told.contains(number) {
+                continue;
+            }
+            let before = self.beyond.range(..number).rev();
+            let start = before.fold(*number, |at, below| if below + 1 == at { *below } else { at });
+            let after = self.beyond.range(number + 1..);
+            let end = after.fold(number + 1, |at, above| if *above == at { at + 1 } else { at });
+            told = start..end;
+            bytes.extend([start, end].into_iter().flat_map(u32::to_be_bytes));
+        }
+        bytes
+    }
+
+    /// The packets in flight that an acknowledgement tells of.
+    fn acknowledged(&self, ack: &[u8]) -> Vec<u32> {
+        let words = payload(ack).chunks_exact(4);
+        let words = words.filter_map(|four| Some(u32::from_be_bytes(four.try_into().ok()?)));
+        let words: Vec<u32> = words.collect();
+        let [in_order, runs @ ..] = &words[..] else {
+            return Vec::new();
+        };
+        let runs = runs.chunks_exact(2).map(|run| run[0]..run[1]);
+        let runs = [0..*in_order].into_iter().chain(runs);
+        let flight = runs.flat_map(|run| self.flight.range(run));
+        flight.map(|(number, _)| *number).collect()
     }
 
     /// Notes what B got; false if it had it.
@@ -268,6 +295,7 @@ impl InnerTcp {
         let slower = round.samples > 8 && round.least > self.least_rtt + rise;
         if self.window >= 16.0 && (train || slower) {
             self.threshold = self.window;
+            self.log.push((now.as_nanos() / 1_000_000, self.window, format!("hystart train {train} slower {slower} least {:?}", self.round.least)));
         }
     }
 
@@ -314,6 +342,7 @@ impl InnerTcp {
             self.lost.push(number);
             if sent.at >= self.recovery {
                 self.recovery = now;
+                self.log.push((now.as_nanos() / 1_000_000, self.window, format!("loss silent {silent}")));
                 self.last_max = if self.window < self.last_max {
                     self.window * (1.0 + BETA) / 2.0
                 } else {

@@ -54,7 +54,7 @@ impl Bond {
             }
         }
         while let Some((origin, sequence)) = self.repairs.front().copied() {
-            let Some(place) = self.fastest(now, 1400, Some(origin)) else {
+            let Some(place) = self.surest(now) else {
                 return;
             };
             let Some(from) = self.paths.iter().position(|path| path.id == origin) else {
@@ -83,6 +83,20 @@ impl Bond {
                 self.gauge.repaired.fetch_add(1, Relaxed);
             }
         }
+    }
+
+    /// The path on which a repair is expected first, with the time that it takes to miss and repeat it where it
+    /// is lost, too.
+    fn surest(&self, now: Instant) -> Option<usize> {
+        let spacing = self.repair_spacing().as_nanos() as f64;
+        let reference = self.reference(now);
+        let usable = self.paths.iter().enumerate();
+        let usable = usable.filter(|(_, path)| path.may_carry());
+        let rank = |(_, path): &(usize, &Path)| {
+            let again = (path.model.loss().unwrap_or(0.0) * spacing) as i64;
+            path.arrival(now, 1400, reference).saturating_add(again)
+        };
+        usable.min_by_key(rank).map(|(place, _)| place)
     }
 
     /// A packet was sent for the first time, and pays for some repairs.
