@@ -136,7 +136,7 @@ impl Bond {
                 .model
                 .jitter()
                 .unwrap_or_default()
-                .saturating_mul(3)
+                .saturating_mul(0)
                 .min(LATENESS);
             for sequence in digest.missing() {
                 if self.repairs.len() < REPAIRS
