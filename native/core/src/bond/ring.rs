@@ -14,6 +14,7 @@ use crate::constants::mtu;
 use crate::time::Instant;
 
 use super::model::Digest;
+use super::recent::RecentMax;
 use super::shim::SHIM_LEN;
 
 /// Bytes kept for one path: what 1 Gbit/s has in flight in 60 ms, until a silent path of 20 ms is suspected.
@@ -30,6 +31,10 @@ const LARGE: usize = HEADER_LEN + SHIM_LEN + mtu::INNER_MIN as usize + TAG_LEN;
 const VANISHING: u32 = 8;
 /// A packet that was repaired this often and is still missing meets a path that is not there.
 const REPAIRS: u8 = 3;
+/// A packet that others overtook is waited for no longer than this before it is sent again.
+const LATE_MAX: Duration = Duration::from_millis(60);
+/// How long (once to twice) a late packet counts.
+const LATE_EPOCH: Duration = Duration::from_secs(5);
 
 struct Sent {
     /// The sealed datagram; nothing once it is known to have arrived.
@@ -37,8 +42,18 @@ struct Sent {
     at: Instant,
     /// When it was first reported missing.
     missed: Option<Instant>,
-    repaired: Option<Instant>,
+    repair: Option<Repair>,
     repairs: u8,
+}
+
+/// The last time that it was sent again.
+#[derive(Clone, Copy)]
+struct Repair {
+    at: Instant,
+    /// When that one is missed, too.
+    missed_at: Instant,
+    /// By the path that had lost it.
+    same_path: bool,
 }
 
 /// Bytes that all rings keep; clones share it.
@@ -53,6 +68,8 @@ pub(crate) struct Ring {
     memory: RingMemory,
     /// Large ones that were reported missing since the last one that arrived.
     vanished: u32,
+    /// For how long packets were reported missing that were only late.
+    lateness: RecentMax,
 }
 
 impl Drop for Ring {
@@ -70,6 +87,7 @@ impl Ring {
             bytes: 0,
             memory: memory.clone(),
             vanished: 0,
+            lateness: RecentMax::new(LATE_EPOCH),
         }
     }
 
@@ -95,7 +113,7 @@ impl Ring {
             datagram: Some(datagram),
             at: now,
             missed: None,
-            repaired: None,
+            repair: None,
             repairs: 0,
         });
         while self.is_over_limit() && !self.sent.is_empty()
@@ -123,11 +141,20 @@ impl Ring {
         }
     }
 
-    /// Lets go of what the report says has arrived, in one pass over ring and gaps.
-    pub(crate) fn acknowledge(&mut self, digest: &Digest, mut recycle: impl FnMut(Vec<u8>)) {
+    /// Lets go of what the report says has arrived, in one pass over ring and gaps; returns how many of those
+    /// had been lost, and came by the same path after all. No repair is answered sooner than in `rtt`.
+    pub(crate) fn acknowledge(
+        &mut self,
+        digest: &Digest,
+        now: Instant,
+        rtt: Duration,
+        mut recycle: impl FnMut(Vec<u8>),
+    ) -> u64 {
         let Some(highest) = digest.highest else {
-            return;
+            return 0;
         };
+        let mut repaired = 0;
+        self.lateness.tick(now);
         let end = highest
             .saturating_add(1)
             .saturating_sub(self.first)
@@ -142,8 +169,20 @@ impl Ring {
             let missing = gaps.peek().is_some_and(|(start, _)| *start <= sequence);
             let told = sequence >= digest.known_from && !missing;
             if sequence < digest.delivered_through || told {
-                let sent = self.sent.get_mut(place as usize);
-                let datagram = sent.and_then(|sent| sent.datagram.take());
+                let Some(sent) = self.sent.get_mut(place as usize) else {
+                    break;
+                };
+                let datagram = sent.datagram.take();
+                if datagram.is_some()
+                    && let Some(missed) = sent.missed
+                {
+                    match sent.repair {
+                        Some(repair) if now - repair.at >= rtt => {
+                            repaired += u64::from(repair.same_path);
+                        }
+                        _ => self.lateness.add(now, now - missed),
+                    }
+                }
                 if datagram.as_ref().is_some_and(|bytes| bytes.len() > LARGE) {
                     self.vanished = 0;
                 }
@@ -157,16 +196,13 @@ impl Ring {
         {
             self.drop_oldest(&mut recycle);
         }
+        repaired
     }
 
-    /// Whether to send this one again: not if it arrived, was asked for a moment ago, or too often.
-    pub(crate) fn wants_repair(
-        &mut self,
-        sequence: u64,
-        now: Instant,
-        patience: Duration,
-        again_after: Duration,
-    ) -> bool {
+    /// Whether to send this one again: not if it arrived, may only be late, was sent again a moment ago or too
+    /// often. Until [`Self::repaired`] says when, the repair is on its way for `spacing`.
+    pub(crate) fn wants_repair(&mut self, sequence: u64, now: Instant, spacing: Duration) -> bool {
+        let patience = (self.lateness.get() * 5 / 4).min(LATE_MAX);
         let Some(sent) = self
             .place(sequence)
             .and_then(|place| self.sent.get_mut(place))
@@ -181,17 +217,39 @@ impl Ring {
             self.vanished = self.vanished.saturating_add(1);
         }
         let early = now - *sent.missed.get_or_insert(now) < patience;
-        let recent = sent.repaired.is_some_and(|at| now - at < again_after);
+        let recent = sent.repair.is_some_and(|repair| now < repair.missed_at);
         let wanted = sent.datagram.is_some()
             && !early
             && !recent
             && sent.repairs < REPAIRS
             && now - sent.at <= TOO_OLD;
         if wanted {
-            sent.repaired = Some(now);
+            sent.repair = Some(Repair {
+                at: now,
+                missed_at: now + spacing,
+                same_path: false,
+            });
             sent.repairs += 1;
         }
         wanted
+    }
+
+    /// The repair left now, and is missed after `spacing` if it is lost, too.
+    pub(crate) fn repaired(
+        &mut self,
+        sequence: u64,
+        now: Instant,
+        spacing: Duration,
+        same_path: bool,
+    ) {
+        let place = self.place(sequence);
+        if let Some(sent) = place.and_then(|place| self.sent.get_mut(place)) {
+            sent.repair = Some(Repair {
+                at: now,
+                missed_at: now + spacing,
+                same_path,
+            });
+        }
     }
 
     /// Whether what is large seems to vanish while other packets arrive; says so once.
