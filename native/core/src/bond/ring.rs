@@ -177,7 +177,7 @@ impl Ring {
                     && let Some(missed) = sent.missed
                 {
                     match sent.repair {
-                        Some(repair) if now - repair.at >= rtt => {
+                        Some(repair) if sent.repairs > 1 || now - repair.at >= rtt => {
                             repaired += u64::from(repair.same_path);
                         }
                         _ => self.lateness.add(now, now - missed),
