@@ -55,6 +55,9 @@ pub mod limits {
     pub const PEERS: usize = 4096;
     /// Received messages up to this are short: an answer, a look-up, an acknowledgement, a voice.
     pub const SHORT_MESSAGE: usize = 512;
+    /// Received messages that wait at once. With `UDP_GRO` a message is up to 64 datagrams, so these are
+    /// some 500 full packets: more would spill out of the second-level cache before they are opened.
+    pub const READ_AHEAD: usize = 16;
     /// Endpoints of one peer (design, section 4: announced addresses are at most eight).
     pub const ENDPOINTS: usize = 8;
     /// Datagrams of one received message: what `UDP_GRO` joins at most.

@@ -13,6 +13,7 @@ use crate::activity::Activity;
 use crate::aead::AeadKey;
 use crate::bond::bare::LossReport;
 use crate::bond::feedback::Feedback;
+use crate::peek::PeekKey;
 use crate::routes::Routes;
 use crate::time::Instant;
 
@@ -191,6 +192,8 @@ pub enum ToReceiver {
 pub struct ReceiveKey {
     /// Expanded key.
     pub key: Box<dyn AeadKey>,
+    /// The same, for the heads of packets.
+    pub peek: PeekKey,
     /// Our index, which datagrams carry.
     pub index: u32,
     /// Whose it is.

@@ -21,6 +21,7 @@ pub mod handshake;
 pub mod identity;
 pub mod inner;
 pub mod lane;
+pub mod peek;
 pub mod pmtu;
 pub mod receiver;
 pub mod replay;

@@ -17,7 +17,7 @@ use whalescale_core::handoff::{Crossing, Endpoint, FromReceiver, SocketId};
 use whalescale_core::inner::coalesce::{MAX_PIECES, Offload};
 use whalescale_core::inner::segment;
 use whalescale_core::inner::vnet::VnetHeader;
-use whalescale_core::receiver::Receiver;
+use whalescale_core::receiver::{Receiver, Waiting};
 use whalescale_core::time::Instant;
 
 use crate::aead;
@@ -96,27 +96,25 @@ impl ReceiveThread {
 
     /// Takes the short ones of the messages from the `read`-th on, if longer ones wait before them.
     fn take_short(&mut self, arena: &mut RecvArena, read: usize) {
-        let is_long = |message: &Message| message.len > limits::SHORT_MESSAGE;
-        let first_long = (0..arena.len()).find(|n| {
-            arena
-                .place(*n)
-                .is_some_and(|(message, _)| is_long(&message))
-        });
-        let Some(first_long) = first_long else {
-            return;
-        };
         let now = clock::now();
-        for n in read.max(first_long + 1)..arena.len() {
-            let Some((message, place)) = arena.place(n) else {
+        let mut earlier = ArrayVec::<Waiting, { limits::READ_AHEAD }>::new();
+        let (mut behind_long, mut any) = (false, false);
+        for n in 0..arena.len() {
+            let Some(message) = waiting(arena, n) else {
                 continue;
             };
-            if !is_long(&message) {
-                let from = origin(&message);
+            let long = message.place.len() > limits::SHORT_MESSAGE;
+            if behind_long && !long && n >= read {
                 self.receiver
-                    .handle_ahead(arena.bytes(), place, message.stride, from, now);
+                    .handle_ahead(arena.bytes(), &earlier, &message, now);
+                any = true;
             }
+            behind_long |= long;
+            earlier.push(message);
         }
-        self.finish(arena, now);
+        if any {
+            self.finish(arena, now);
+        }
     }
 
     /// Takes the messages that have waited longest, as many as make a super-packet.
@@ -131,10 +129,10 @@ impl ReceiveThread {
                 self.drops.count(DropReason::Truncated);
                 continue;
             };
-            if !self.receiver.take_turn(place.start) {
-                if sojourn.drop_due(now) {
-                    self.receiver.shed();
-                }
+            if sojourn.drop_due(now) {
+                self.receiver.shed();
+            }
+            if !self.receiver.take_turn(arena.bytes(), place.start) {
                 let from = origin(&message);
                 self.receiver
                     .handle_message(arena.bytes(), place, message.stride, from, now);
@@ -209,6 +207,16 @@ impl ReceiveThread {
             self.bells.control.signal();
         }
     }
+}
+
+/// The `n`-th of the messages that wait, as the receive machine wants it.
+fn waiting(arena: &RecvArena, n: usize) -> Option<Waiting> {
+    let (message, place) = arena.place(n)?;
+    Some(Waiting {
+        place,
+        stride: message.stride,
+        from: origin(&message),
+    })
 }
 
 fn origin(message: &Message) -> Endpoint {

@@ -61,24 +61,31 @@ impl Classifier {
     }
 }
 
-/// A hash of addresses, protocol and ports (FNV-1a). Whoever chooses flows that collide only harms
-/// itself: they come from this machine.
+/// A hash of addresses, protocol and ports (FNV-1a) of a packet or its first 64 bytes; without
+/// ports where some packets of a flow may not have them: fragments, and behind extension headers.
+/// Whoever chooses flows that collide only harms itself: they come from this machine.
 pub(crate) fn flow_hash(packet: &[u8]) -> u64 {
-    let Ok(header) = ip::parse(packet) else {
+    let Some(first) = packet.first() else {
         return 0;
     };
-    let addresses = if header.version == 4 { 12..20 } else { 8..40 };
+    let (addresses, protocol, ports) = match first >> 4 {
+        4 => (12..20, 9, 4 * usize::from(first & 15)),
+        6 => (8..40, 6, 40),
+        _ => return 0,
+    };
+    let protocol = packet.get(protocol).copied().unwrap_or_default();
+    // More fragments, or an offset (RFC 791, section 3.1).
+    let fragment = packet.get(6..8).and_then(<[u8]>::first_chunk);
+    let fragment = fragment.is_some_and(|at| u16::from_be_bytes(*at) & 0x3fff != 0);
+    let ports = match protocol {
+        ip::TCP | ip::UDP if first >> 4 == 6 || !fragment => packet.get(ports..ports + 4),
+        _ => None,
+    };
     let addresses = packet.get(addresses).unwrap_or_default();
-    let ports = ports(packet, header.header_len, header.protocol);
-    let bytes = addresses.iter().chain(ports).chain([&header.protocol]);
-    bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-        (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
-    })
-}
-
-fn ports(packet: &[u8], at: usize, protocol: u8) -> &[u8] {
-    match protocol {
-        ip::TCP | ip::UDP => packet.get(at..at + 4).unwrap_or_default(),
-        _ => &[],
-    }
+    let bytes = addresses.iter().chain(ports.unwrap_or_default());
+    bytes
+        .chain([&protocol])
+        .fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+            (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
+        })
 }

@@ -11,6 +11,7 @@ use crate::handoff::{
 };
 use crate::handshake::noise::{Initiator, Responder, TransportKeys};
 use crate::handshake::tai64n::Tai64n;
+use crate::peek::PeekKey;
 use crate::time::{Instant, Now};
 use crate::wire::datagram::{self, Datagram};
 
@@ -326,6 +327,7 @@ impl Control {
         };
         let key = ReceiveKey {
             key: self.settings.backend.key(&keys.receive),
+            peek: PeekKey::new(&keys.receive),
             index: local,
             peer: index,
             activity: Arc::clone(&peer.activity),

@@ -34,6 +34,7 @@ use crate::time::Instant;
 use crate::wire::datagram::{self, Datagram};
 
 use ahead::Ahead;
+pub use ahead::Waiting;
 use keys::{Address, Key, leading_run};
 use rate::MessageRates;
 

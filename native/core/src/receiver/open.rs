@@ -80,13 +80,14 @@ impl Receiver {
                 self.drops.count(reason);
             }
         }
-        if self.shed && self.packets.len() - before >= limits::BULK_PACKETS {
-            self.mark_or_drop(arena, before);
-        }
+        self.shed_one(arena, before);
     }
 
-    /// Marks or drops the packet that was taken as the `n`-th, if it is large enough to be bulk.
-    fn mark_or_drop(&mut self, arena: &mut [u8], n: usize) {
+    /// Marks or drops the first of the packets from the `n`-th on, if one is to be shed and they are bulk.
+    pub(super) fn shed_one(&mut self, arena: &mut [u8], n: usize) {
+        if !self.shed || self.packets.len() - n < limits::BULK_PACKETS {
+            return;
+        }
         let Some(packet) = self.packets.get(n).cloned() else {
             return;
         };

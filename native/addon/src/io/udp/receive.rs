@@ -9,6 +9,7 @@ use std::net::SocketAddr;
 use std::ops::Range;
 use std::os::fd::AsRawFd;
 
+use whalescale_core::constants::limits;
 use whalescale_core::handoff::SocketId;
 use whalescale_core::time::Instant;
 
@@ -16,9 +17,8 @@ use super::UdpSocket;
 use super::address::RawAddress;
 use crate::io::{check, errno};
 
-/// Messages that one call takes. With UDP_GRO a message is up to 64 datagrams, so 16 of them are some
-/// 500 full packets: more would only spill out of the second-level cache before they are opened.
-const MESSAGES: usize = 16;
+/// Messages that one call takes, and that wait in one arena.
+const MESSAGES: usize = limits::READ_AHEAD;
 /// The largest message, coalesced or not: less room would lose data (envoyproxy/envoy#33474).
 const MESSAGE_LEN: usize = 65_535;
 /// Bytes between the messages: room for one, and an odd number of cache lines, so that the headers of

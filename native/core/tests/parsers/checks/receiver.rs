@@ -19,6 +19,7 @@ use whalescale_core::handshake::mac::MacVerifier;
 use whalescale_core::identity::Secret;
 use whalescale_core::inner::coalesce::Offload;
 use whalescale_core::inner::ip;
+use whalescale_core::peek::PeekKey;
 use whalescale_core::receiver::Receiver;
 use whalescale_core::routes::Routes;
 use whalescale_core::time::Instant;
@@ -90,6 +91,7 @@ pub fn shipped(message: &[u8], stride: usize) -> Outcome {
     receiver.handle_update(ToReceiver::Routes(Arc::new(routes())));
     receiver.handle_update(ToReceiver::Keypair(ReceiveKey {
         key: Box::new(Transparent),
+        peek: PeekKey::new(&[0; 32]),
         index: INDEX,
         peer: PeerIndex(0),
         activity: Arc::new(Activity::default()),
