@@ -292,3 +292,68 @@ impl Ring {
         waiting.map(|(sequence, _)| sequence)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RTT: Duration = Duration::from_millis(20);
+
+    fn at(millis: u64) -> Instant {
+        Instant::from_nanos(millis * 1_000_000)
+    }
+
+    /// So many packets, sent at once.
+    fn ring(packets: u64) -> Ring {
+        let mut ring = Ring::sharing(&RingMemory::default());
+        for sequence in 0..packets {
+            ring.push(sequence, vec![0; 100], at(0), drop);
+        }
+        ring
+    }
+
+    /// Everything below `end` has arrived.
+    fn arrived(ring: &mut Ring, end: u64, now: Instant) -> u64 {
+        let digest = Digest {
+            delivered_through: end,
+            known_from: end,
+            highest: Some(end - 1),
+            ..Digest::default()
+        };
+        ring.acknowledge(&digest, now, RTT, drop)
+    }
+
+    #[test]
+    fn what_is_missing_is_repaired_at_once_where_nothing_was_ever_late() {
+        assert!(ring(1).wants_repair(0, at(20), RTT));
+    }
+
+    #[test]
+    fn a_repair_is_missed_after_the_spacing_of_the_path_that_took_it() {
+        let mut ring = ring(1);
+        assert!(ring.wants_repair(0, at(20), 4 * RTT));
+        ring.repaired(0, at(21), RTT, true);
+        assert!(!ring.wants_repair(0, at(40), RTT));
+        assert!(ring.wants_repair(0, at(41), RTT));
+    }
+
+    #[test]
+    fn after_a_packet_that_was_only_late_others_are_waited_for() {
+        let mut ring = ring(2);
+        assert!(ring.wants_repair(0, at(20), RTT));
+        ring.repaired(0, at(20), RTT, true);
+        assert_eq!(arrived(&mut ring, 1, at(28)), 0);
+        assert!(!ring.wants_repair(1, at(30), RTT));
+        assert!(!ring.wants_repair(1, at(39), RTT));
+        assert!(ring.wants_repair(1, at(40), RTT));
+    }
+
+    #[test]
+    fn what_its_own_path_repaired_was_lost_and_not_late() {
+        let mut ring = ring(2);
+        assert!(ring.wants_repair(0, at(20), RTT));
+        ring.repaired(0, at(20), RTT, true);
+        assert_eq!(arrived(&mut ring, 1, at(40)), 1);
+        assert!(ring.wants_repair(1, at(50), RTT));
+    }
+}

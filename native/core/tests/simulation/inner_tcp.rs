@@ -68,7 +68,6 @@ pub struct InnerTcp {
     /// Bytes that arrived in each 100 ms since the start.
     pub arrived: Vec<u64>,
     pub retransmits: u32,
-    pub log: Vec<(u64, f64, String)>,
 }
 
 #[derive(Clone, Copy)]
@@ -113,7 +112,6 @@ impl InnerTcp {
             paced: now,
             arrived: Vec::new(),
             retransmits: 0,
-            log: Vec::new(),
         }
     }
 
@@ -176,22 +174,16 @@ impl InnerTcp {
         }
     }
 
-    /// What B has all of, and the runs beyond that which came last (RFC 2018: three of them).
+    /// What B has all of, and the runs beyond that which the latest packets are part of (RFC 2018).
     fn acknowledgement(&self, latest: &[u32]) -> Vec<u8> {
-        let mut bytes = self.in_order.to_be_bytes().to_vec();
-        let mut told = 0..0;
+        let mut words = vec![self.in_order];
         for number in latest.iter().filter(|number| **number >= self.in_order) {
-            if told.contains(number) {
-                continue;
-            }
-            let before = self.beyond.range(..number).rev();
-            let start = before.fold(*number, |at, below| if below + 1 == at { *below } else { at });
-            let after = self.beyond.range(number + 1..);
-            let end = after.fold(number + 1, |at, above| if *above == at { at + 1 } else { at });
-            told = start..end;
-            bytes.extend([start, end].into_iter().flat_map(u32::to_be_bytes));
+            let is_held = |number: &u32| self.beyond.contains(number);
+            let start = (self.in_order..*number).rev().take_while(is_held).last();
+            let end = (*number..).find(|number| !is_held(number));
+            words.extend([start.unwrap_or(*number), end.unwrap_or(*number)]);
         }
-        bytes
+        words.into_iter().flat_map(u32::to_be_bytes).collect()
     }
 
     /// The packets in flight that an acknowledgement tells of.
@@ -295,7 +287,6 @@ impl InnerTcp {
         let slower = round.samples > 8 && round.least > self.least_rtt + rise;
         if self.window >= 16.0 && (train || slower) {
             self.threshold = self.window;
-            self.log.push((now.as_nanos() / 1_000_000, self.window, format!("hystart train {train} slower {slower} least {:?}", self.round.least)));
         }
     }
 
@@ -342,7 +333,6 @@ impl InnerTcp {
             self.lost.push(number);
             if sent.at >= self.recovery {
                 self.recovery = now;
-                self.log.push((now.as_nanos() / 1_000_000, self.window, format!("loss silent {silent}")));
                 self.last_max = if self.window < self.last_max {
                     self.window * (1.0 + BETA) / 2.0
                 } else {
