@@ -31,6 +31,9 @@ const LARGE: usize = HEADER_LEN + SHIM_LEN + mtu::INNER_MIN as usize + TAG_LEN;
 const VANISHING: u32 = 8;
 /// A packet that was repaired this often and is still missing meets a path that is not there.
 const REPAIRS: u8 = 3;
+/// What is missing is waited for at least this long: a burst that overflowed a short buffer is over by then, and
+/// does not meet its own repairs.
+const PATIENCE_MIN: Duration = Duration::from_millis(6);
 /// A packet that others overtook is waited for no longer than this before it is sent again.
 const LATE_MAX: Duration = Duration::from_millis(60);
 /// How long (once to twice) a late packet counts.
@@ -202,7 +205,7 @@ impl Ring {
     /// Whether to send this one again: not if it arrived, may only be late, was sent again a moment ago or too
     /// often. Until [`Self::repaired`] says when, the repair is on its way for `spacing`.
     pub(crate) fn wants_repair(&mut self, sequence: u64, now: Instant, spacing: Duration) -> bool {
-        let patience = (self.lateness.get() * 5 / 4).min(LATE_MAX);
+        let patience = (self.lateness.get() * 5 / 4).clamp(PATIENCE_MIN, LATE_MAX);
         let Some(sent) = self
             .place(sequence)
             .and_then(|place| self.sent.get_mut(place))
@@ -323,37 +326,41 @@ mod tests {
         ring.acknowledge(&digest, now, RTT, drop)
     }
 
+    /// Whether the packet, first reported missing at `from`, is repaired at `to` and not a millisecond sooner.
+    fn is_repaired_at(ring: &mut Ring, sequence: u64, from: u64, to: u64) -> bool {
+        !ring.wants_repair(sequence, at(from), RTT)
+            && !ring.wants_repair(sequence, at(to - 1), RTT)
+            && ring.wants_repair(sequence, at(to), RTT)
+    }
+
     #[test]
-    fn what_is_missing_is_repaired_at_once_where_nothing_was_ever_late() {
-        assert!(ring(1).wants_repair(0, at(20), RTT));
+    fn what_is_missing_is_repaired_soon_where_nothing_was_ever_late() {
+        assert!(is_repaired_at(&mut ring(1), 0, 20, 26));
     }
 
     #[test]
     fn a_repair_is_missed_after_the_spacing_of_the_path_that_took_it() {
         let mut ring = ring(1);
-        assert!(ring.wants_repair(0, at(20), 4 * RTT));
-        ring.repaired(0, at(21), RTT, true);
-        assert!(!ring.wants_repair(0, at(40), RTT));
-        assert!(ring.wants_repair(0, at(41), RTT));
+        assert!(is_repaired_at(&mut ring, 0, 20, 26));
+        ring.repaired(0, at(26), RTT, true);
+        assert!(!ring.wants_repair(0, at(45), RTT));
+        assert!(ring.wants_repair(0, at(46), RTT));
     }
 
     #[test]
     fn after_a_packet_that_was_only_late_others_are_waited_for() {
         let mut ring = ring(2);
-        assert!(ring.wants_repair(0, at(20), RTT));
-        ring.repaired(0, at(20), RTT, true);
+        assert!(is_repaired_at(&mut ring, 0, 20, 26));
         assert_eq!(arrived(&mut ring, 1, at(28)), 0);
-        assert!(!ring.wants_repair(1, at(30), RTT));
-        assert!(!ring.wants_repair(1, at(39), RTT));
-        assert!(ring.wants_repair(1, at(40), RTT));
+        assert!(is_repaired_at(&mut ring, 1, 30, 40));
     }
 
     #[test]
     fn what_its_own_path_repaired_was_lost_and_not_late() {
         let mut ring = ring(2);
-        assert!(ring.wants_repair(0, at(20), RTT));
-        ring.repaired(0, at(20), RTT, true);
-        assert_eq!(arrived(&mut ring, 1, at(40)), 1);
-        assert!(ring.wants_repair(1, at(50), RTT));
+        assert!(is_repaired_at(&mut ring, 0, 20, 26));
+        ring.repaired(0, at(26), RTT, true);
+        assert_eq!(arrived(&mut ring, 1, at(46)), 1);
+        assert!(is_repaired_at(&mut ring, 1, 50, 56));
     }
 }

@@ -68,6 +68,8 @@ pub struct InnerTcp {
     /// Bytes that arrived in each 100 ms since the start.
     pub arrived: Vec<u64>,
     pub retransmits: u32,
+    /// Acknowledgements tell of all that B has, so that losing some does no harm.
+    pub cumulative: bool,
 }
 
 #[derive(Clone, Copy)]
@@ -112,6 +114,7 @@ impl InnerTcp {
             paced: now,
             arrived: Vec::new(),
             retransmits: 0,
+            cumulative: false,
         }
     }
 
@@ -176,6 +179,9 @@ impl InnerTcp {
 
     /// What B has all of, and the runs beyond that which the latest packets are part of (RFC 2018).
     fn acknowledgement(&self, latest: &[u32]) -> Vec<u8> {
+        if !self.cumulative {
+            return latest.iter().copied().flat_map(u32::to_be_bytes).collect();
+        }
         let mut words = vec![self.in_order];
         for number in latest.iter().filter(|number| **number >= self.in_order) {
             let is_held = |number: &u32| self.beyond.contains(number);
@@ -191,6 +197,9 @@ impl InnerTcp {
         let words = payload(ack).chunks_exact(4);
         let words = words.filter_map(|four| Some(u32::from_be_bytes(four.try_into().ok()?)));
         let words: Vec<u32> = words.collect();
+        if !self.cumulative {
+            return words;
+        }
         let [in_order, runs @ ..] = &words[..] else {
             return Vec::new();
         };

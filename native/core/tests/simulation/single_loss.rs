@@ -155,6 +155,7 @@ fn goodput(seed: u64, rates: &[(u64, u64)], loss: Loss, skip: Duration) -> f64 {
         }
     }
     let mut flow = InnerTcp::new(links.pair.now().instant);
+    flow.cumulative = true;
     flow.run(&mut links, skip + secs(8));
     let goodput = flow.goodput(skip, skip + secs(8));
     let seconds: Vec<String> = (0..skip.as_secs() + 8)
