@@ -204,7 +204,7 @@ impl InnerTcp {
             return Vec::new();
         };
         let runs = runs.chunks_exact(2).map(|run| run[0]..run[1]);
-        let runs = [0..*in_order].into_iter().chain(runs);
+        let runs = std::iter::once(0..*in_order).chain(runs);
         let flight = runs.flat_map(|run| self.flight.range(run));
         flight.map(|(number, _)| *number).collect()
     }
