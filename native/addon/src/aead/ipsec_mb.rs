@@ -117,6 +117,16 @@ fn agrees_with_ring() -> bool {
         })
 }
 
+/// Up to this length a lone datagram is left to ring.
+///
+/// In a busy thread the library is the faster one here too. But what comes alone finds cold caches, and the
+/// library's way through a job is some 90 cache lines of code, ring's 30.
+const LONE_LEN: usize = 512;
+
+fn is_lone(run: &[u8], stride: usize) -> bool {
+    run.len() <= stride.min(LONE_LEN)
+}
+
 /// The library's state for one thread.
 struct Manager(NonNull<c_void>);
 
@@ -146,17 +156,18 @@ fn with_manager<R>(work: impl FnOnce(*mut c_void) -> R) -> Option<R> {
     Some(work(manager))
 }
 
-/// The raw key, which is all that the library expands, and ring's for a thread without a manager.
+/// The raw key, which is all that the library expands, and ring's for a lone short datagram and for a
+/// thread without a manager.
 struct IpsecMbKey {
     key: Zeroizing<[u8; 32]>,
-    fallback: RingKey,
+    ring: RingKey,
 }
 
 impl IpsecMbKey {
     fn new(key: &[u8; 32]) -> Self {
         Self {
             key: Zeroizing::new(*key),
-            fallback: RingKey::new(key),
+            ring: RingKey::new(key),
         }
     }
 }
@@ -164,6 +175,9 @@ impl IpsecMbKey {
 impl AeadKey for IpsecMbKey {
     fn seal_run(&self, first_counter: u64, run: &mut [u8], stride: usize) {
         debug_assert!(stride >= HEADER_LEN + TAG_LEN);
+        if is_lone(run, stride) {
+            return self.ring.seal_run(first_counter, run, stride);
+        }
         let sealed = with_manager(|manager| {
             let (start, len, key) = (run.as_mut_ptr(), run.len(), self.key.as_ptr());
             // SAFETY: the manager is this thread's own; key and run are live for the call, the run
@@ -173,12 +187,15 @@ impl AeadKey for IpsecMbKey {
             }
         });
         if sealed.is_none() {
-            self.fallback.seal_run(first_counter, run, stride);
+            self.ring.seal_run(first_counter, run, stride);
         }
     }
 
     fn open_run(&self, counters: &[u64], run: &mut [u8], stride: usize, verdicts: &mut [bool]) {
         let count = counters.len().min(verdicts.len());
+        if is_lone(run, stride) {
+            return self.ring.open_run(counters, run, stride, verdicts);
+        }
         let opened = with_manager(|manager| {
             let (start, len, key) = (run.as_mut_ptr(), run.len(), self.key.as_ptr());
             let (counters, verdicts) = (counters.as_ptr(), verdicts.as_mut_ptr());
@@ -197,7 +214,7 @@ impl AeadKey for IpsecMbKey {
             }
         });
         if opened.is_none() {
-            self.fallback.open_run(counters, run, stride, verdicts);
+            self.ring.open_run(counters, run, stride, verdicts);
         }
     }
 }

@@ -71,10 +71,10 @@ impl Receiver {
         }
         let mut allowed = None;
         let before = self.packets.len();
-        for (datagram, verdict) in admitted {
+        for (datagram, verdict) in &admitted {
             let taken = match verdict {
-                Ok(()) => self.take(arena, &datagram, origin, &mut allowed),
-                Err(reason) => Err(self.recognise_copy(arena, &datagram, origin, reason)),
+                Ok(()) => self.take(arena, datagram, origin, &mut allowed),
+                Err(reason) => Err(self.recognise_copy(arena, datagram, origin, *reason)),
             };
             if let Err(reason) = taken {
                 self.drops.count(reason);

@@ -93,6 +93,7 @@ struct Peer {
     asked: Option<Instant>,
 }
 
+#[derive(Clone, Copy)]
 struct Run {
     peer: PeerIndex,
     endpoint: Endpoint,
@@ -317,9 +318,11 @@ impl Sender {
         now: Instant,
         mut emit: impl FnMut(Transmit<'_>) -> Result<(), SendError>,
     ) {
-        let runs = std::mem::take(&mut self.runs);
-        for run in &runs {
-            match self.seal(run, now) {
+        for n in 0..self.runs.len() {
+            let Some(run) = self.runs.get(n).copied() else {
+                break;
+            };
+            match self.seal(&run, now) {
                 Ok(()) => {
                     let Some(datagrams) = self.slab.get(run.start..run.start + run.len) else {
                         continue;
@@ -331,12 +334,13 @@ impl Sender {
                         stride: run.stride,
                     };
                     if let Err(error) = emit(transmit) {
-                        self.handle_send_error(run, error);
+                        self.handle_send_error(&run, error);
                     }
                 }
                 Err(reason) => self.drops.add(reason, run.count as u64),
             }
         }
+        self.runs.clear();
         self.used = 0;
         self.pump(now, &mut emit);
     }
