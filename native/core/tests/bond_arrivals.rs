@@ -64,12 +64,12 @@ fn missing(report: &PathReport) -> Vec<u32> {
 #[test]
 fn a_feedback_counts_what_came_by_the_path() {
     let mut arrivals = Arrivals::new();
-    arrive(&mut arrivals, START, 10..15);
-    arrive(&mut arrivals, START + Duration::from_micros(700), [15]);
+    arrive(&mut arrivals, START, 110..115);
+    arrive(&mut arrivals, START + Duration::from_micros(700), [115]);
     let feedback = arrivals.feedback(START + ms(1));
     let report = only_path(&feedback);
     assert_eq!((feedback.number, report.path), (1, 3));
-    assert_eq!((report.highest, report.received), (15, 6));
+    assert_eq!((report.highest, report.received), (115, 6));
     assert_eq!(report.bytes, 6 * BYTES as u64);
     assert_eq!((report.arrived, report.held), (1_000_700, 300));
     assert!(
@@ -256,6 +256,14 @@ fn a_path_without_arrivals_for_a_second_is_left_out() {
 }
 
 #[test]
+fn what_a_path_lost_of_its_first_packets_is_missing() {
+    let mut arrivals = Arrivals::new();
+    arrive(&mut arrivals, START, [3, 4, 5]);
+    let feedback = arrivals.feedback(START + ms(1));
+    assert_eq!(missing(only_path(&feedback)), [0, 1, 2]);
+}
+
+#[test]
 fn a_gap_longer_than_a_count_is_reported_in_pieces() {
     let mut arrivals = Arrivals::new();
     arrive(&mut arrivals, START, [0, 601, 602, 603]);
@@ -300,7 +308,8 @@ impl Naive {
     fn note(&mut self, sequence: u64, same_path: bool) {
         self.known.insert(sequence);
         if same_path {
-            self.first.get_or_insert(sequence);
+            let first = if sequence < 32 { 0 } else { sequence };
+            self.first.get_or_insert(first);
             self.delivered.insert(sequence);
         }
     }

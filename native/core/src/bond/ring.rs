@@ -14,6 +14,7 @@ use crate::constants::mtu;
 use crate::time::Instant;
 
 use super::model::Digest;
+use super::recent::RecentMax;
 use super::shim::SHIM_LEN;
 
 /// Bytes kept for one path: what 1 Gbit/s has in flight in 60 ms, until a silent path of 20 ms is suspected.
@@ -30,6 +31,13 @@ const LARGE: usize = HEADER_LEN + SHIM_LEN + mtu::INNER_MIN as usize + TAG_LEN;
 const VANISHING: u32 = 8;
 /// A packet that was repaired this often and is still missing meets a path that is not there.
 const REPAIRS: u8 = 3;
+/// What is missing is waited for at least this long: a burst that overflowed a short buffer is over by then, and
+/// does not meet its own repairs.
+const PATIENCE_MIN: Duration = Duration::from_millis(6);
+/// A packet that others overtook is waited for no longer than this before it is sent again.
+const LATE_MAX: Duration = Duration::from_millis(60);
+/// How long (once to twice) a late packet counts.
+const LATE_EPOCH: Duration = Duration::from_secs(5);
 
 struct Sent {
     /// The sealed datagram; nothing once it is known to have arrived.
@@ -37,8 +45,18 @@ struct Sent {
     at: Instant,
     /// When it was first reported missing.
     missed: Option<Instant>,
-    repaired: Option<Instant>,
+    repair: Option<Repair>,
     repairs: u8,
+}
+
+/// The last time that it was sent again.
+#[derive(Clone, Copy)]
+struct Repair {
+    at: Instant,
+    /// When that one is missed, too.
+    missed_at: Instant,
+    /// By the path that had lost it.
+    same_path: bool,
 }
 
 /// Bytes that all rings keep; clones share it.
@@ -53,6 +71,8 @@ pub(crate) struct Ring {
     memory: RingMemory,
     /// Large ones that were reported missing since the last one that arrived.
     vanished: u32,
+    /// For how long packets were reported missing that were only late.
+    lateness: RecentMax,
 }
 
 impl Drop for Ring {
@@ -70,6 +90,7 @@ impl Ring {
             bytes: 0,
             memory: memory.clone(),
             vanished: 0,
+            lateness: RecentMax::new(LATE_EPOCH),
         }
     }
 
@@ -95,7 +116,7 @@ impl Ring {
             datagram: Some(datagram),
             at: now,
             missed: None,
-            repaired: None,
+            repair: None,
             repairs: 0,
         });
         while self.is_over_limit() && !self.sent.is_empty()
@@ -123,11 +144,20 @@ impl Ring {
         }
     }
 
-    /// Lets go of what the report says has arrived, in one pass over ring and gaps.
-    pub(crate) fn acknowledge(&mut self, digest: &Digest, mut recycle: impl FnMut(Vec<u8>)) {
+    /// Lets go of what the report says has arrived, in one pass over ring and gaps; returns how many of those
+    /// had been lost, and came by the same path after all. No repair is answered sooner than in `rtt`.
+    pub(crate) fn acknowledge(
+        &mut self,
+        digest: &Digest,
+        now: Instant,
+        rtt: Duration,
+        mut recycle: impl FnMut(Vec<u8>),
+    ) -> u64 {
         let Some(highest) = digest.highest else {
-            return;
+            return 0;
         };
+        let mut repaired = 0;
+        self.lateness.tick(now);
         let end = highest
             .saturating_add(1)
             .saturating_sub(self.first)
@@ -142,8 +172,20 @@ impl Ring {
             let missing = gaps.peek().is_some_and(|(start, _)| *start <= sequence);
             let told = sequence >= digest.known_from && !missing;
             if sequence < digest.delivered_through || told {
-                let sent = self.sent.get_mut(place as usize);
-                let datagram = sent.and_then(|sent| sent.datagram.take());
+                let Some(sent) = self.sent.get_mut(place as usize) else {
+                    break;
+                };
+                let datagram = sent.datagram.take();
+                if datagram.is_some()
+                    && let Some(missed) = sent.missed
+                {
+                    match sent.repair {
+                        Some(repair) if sent.repairs > 1 || now - repair.at >= rtt => {
+                            repaired += u64::from(repair.same_path);
+                        }
+                        _ => self.lateness.add(now, now - missed),
+                    }
+                }
                 if datagram.as_ref().is_some_and(|bytes| bytes.len() > LARGE) {
                     self.vanished = 0;
                 }
@@ -157,16 +199,13 @@ impl Ring {
         {
             self.drop_oldest(&mut recycle);
         }
+        repaired
     }
 
-    /// Whether to send this one again: not if it arrived, was asked for a moment ago, or too often.
-    pub(crate) fn wants_repair(
-        &mut self,
-        sequence: u64,
-        now: Instant,
-        patience: Duration,
-        again_after: Duration,
-    ) -> bool {
+    /// Whether to send this one again: not if it arrived, may only be late, was sent again a moment ago or too
+    /// often. Until [`Self::repaired`] says when, the repair is on its way for `spacing`.
+    pub(crate) fn wants_repair(&mut self, sequence: u64, now: Instant, spacing: Duration) -> bool {
+        let patience = (self.lateness.get() * 5 / 4).clamp(PATIENCE_MIN, LATE_MAX);
         let Some(sent) = self
             .place(sequence)
             .and_then(|place| self.sent.get_mut(place))
@@ -181,17 +220,39 @@ impl Ring {
             self.vanished = self.vanished.saturating_add(1);
         }
         let early = now - *sent.missed.get_or_insert(now) < patience;
-        let recent = sent.repaired.is_some_and(|at| now - at < again_after);
+        let recent = sent.repair.is_some_and(|repair| now < repair.missed_at);
         let wanted = sent.datagram.is_some()
             && !early
             && !recent
             && sent.repairs < REPAIRS
             && now - sent.at <= TOO_OLD;
         if wanted {
-            sent.repaired = Some(now);
+            sent.repair = Some(Repair {
+                at: now,
+                missed_at: now + spacing,
+                same_path: false,
+            });
             sent.repairs += 1;
         }
         wanted
+    }
+
+    /// The repair left now, and is missed after `spacing` if it is lost, too.
+    pub(crate) fn repaired(
+        &mut self,
+        sequence: u64,
+        now: Instant,
+        spacing: Duration,
+        same_path: bool,
+    ) {
+        let place = self.place(sequence);
+        if let Some(sent) = place.and_then(|place| self.sent.get_mut(place)) {
+            sent.repair = Some(Repair {
+                at: now,
+                missed_at: now + spacing,
+                same_path,
+            });
+        }
     }
 
     /// Whether what is large seems to vanish while other packets arrive; says so once.
@@ -232,5 +293,74 @@ impl Ring {
             .zip(&self.sent)
             .filter(|(_, sent)| sent.datagram.is_some());
         waiting.map(|(sequence, _)| sequence)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RTT: Duration = Duration::from_millis(20);
+
+    fn at(millis: u64) -> Instant {
+        Instant::from_nanos(millis * 1_000_000)
+    }
+
+    /// So many packets, sent at once.
+    fn ring(packets: u64) -> Ring {
+        let mut ring = Ring::sharing(&RingMemory::default());
+        for sequence in 0..packets {
+            ring.push(sequence, vec![0; 100], at(0), drop);
+        }
+        ring
+    }
+
+    /// Everything below `end` has arrived.
+    fn arrived(ring: &mut Ring, end: u64, now: Instant) -> u64 {
+        let digest = Digest {
+            delivered_through: end,
+            known_from: end,
+            highest: Some(end - 1),
+            ..Digest::default()
+        };
+        ring.acknowledge(&digest, now, RTT, drop)
+    }
+
+    /// Whether the packet, first reported missing at `from`, is repaired at `to` and not a millisecond sooner.
+    fn is_repaired_at(ring: &mut Ring, sequence: u64, from: u64, to: u64) -> bool {
+        !ring.wants_repair(sequence, at(from), RTT)
+            && !ring.wants_repair(sequence, at(to - 1), RTT)
+            && ring.wants_repair(sequence, at(to), RTT)
+    }
+
+    #[test]
+    fn what_is_missing_is_repaired_soon_where_nothing_was_ever_late() {
+        assert!(is_repaired_at(&mut ring(1), 0, 20, 26));
+    }
+
+    #[test]
+    fn a_repair_is_missed_after_the_spacing_of_the_path_that_took_it() {
+        let mut ring = ring(1);
+        assert!(is_repaired_at(&mut ring, 0, 20, 26));
+        ring.repaired(0, at(26), RTT, true);
+        assert!(!ring.wants_repair(0, at(45), RTT));
+        assert!(ring.wants_repair(0, at(46), RTT));
+    }
+
+    #[test]
+    fn after_a_packet_that_was_only_late_others_are_waited_for() {
+        let mut ring = ring(2);
+        assert!(is_repaired_at(&mut ring, 0, 20, 26));
+        assert_eq!(arrived(&mut ring, 1, at(28)), 0);
+        assert!(is_repaired_at(&mut ring, 1, 30, 40));
+    }
+
+    #[test]
+    fn what_its_own_path_repaired_was_lost_and_not_late() {
+        let mut ring = ring(2);
+        assert!(is_repaired_at(&mut ring, 0, 20, 26));
+        ring.repaired(0, at(26), RTT, true);
+        assert_eq!(arrived(&mut ring, 1, at(46)), 1);
+        assert!(is_repaired_at(&mut ring, 1, 50, 56));
     }
 }

@@ -72,6 +72,8 @@ pub struct InnerTcp {
     /// Bytes that arrived in each 100 ms since the start.
     pub arrived: Vec<u64>,
     pub retransmits: u32,
+    /// Acknowledgements tell of all that B has, so that losing some does no harm.
+    pub cumulative: bool,
 }
 
 #[derive(Clone, Copy)]
@@ -118,6 +120,7 @@ impl InnerTcp {
             paced: now,
             arrived: Vec::new(),
             retransmits: 0,
+            cumulative: false,
         }
     }
 
@@ -154,28 +157,21 @@ impl InnerTcp {
             links.pair.b.forget();
             links.pair.b.sent.clear();
             for pair in arrived.chunks(2) {
-                let ack: Vec<u8> = pair
-                    .iter()
-                    .flat_map(|number| number.to_be_bytes())
-                    .collect();
-                links.pair.b_sends(&ack);
                 let fresh = pair
                     .iter()
                     .filter(|number| self.reaches_b(**number))
                     .count();
                 self.arrived[bin] += (fresh * PAYLOAD) as u64;
+                self.deliver(links.pair.now().instant);
+                links.pair.b_sends(&self.acknowledgement(pair));
             }
-            self.deliver(links.pair.now().instant);
             let acks = std::mem::take(&mut links.pair.a.delivered);
             links.pair.a.forget();
             let now = links.pair.now().instant;
             for ack in &acks {
                 self.heard = now;
-                let numbers = payload(ack)
-                    .chunks_exact(4)
-                    .filter_map(|four| four.try_into().ok());
                 let before = self.delivered;
-                let newest = (numbers.map(u32::from_be_bytes))
+                let newest = (self.acknowledged(ack).into_iter())
                     .filter_map(|number| self.acked(now, number))
                     .max_by_key(|sent| sent.at);
                 if let Some(sent) = newest {
@@ -188,6 +184,38 @@ impl InnerTcp {
             self.find_lost(now);
             self.send(links);
         }
+    }
+
+    /// What B has all of, and the runs beyond that which the latest packets are part of (RFC 2018).
+    fn acknowledgement(&self, latest: &[u32]) -> Vec<u8> {
+        if !self.cumulative {
+            return latest.iter().copied().flat_map(u32::to_be_bytes).collect();
+        }
+        let mut words = vec![self.in_order];
+        for number in latest.iter().filter(|number| **number >= self.in_order) {
+            let is_held = |number: &u32| self.beyond.contains(number);
+            let start = (self.in_order..*number).rev().take_while(is_held).last();
+            let end = (*number..).find(|number| !is_held(number));
+            words.extend([start.unwrap_or(*number), end.unwrap_or(*number)]);
+        }
+        words.into_iter().flat_map(u32::to_be_bytes).collect()
+    }
+
+    /// The packets in flight that an acknowledgement tells of.
+    fn acknowledged(&self, ack: &[u8]) -> Vec<u32> {
+        let words = payload(ack).chunks_exact(4);
+        let words = words.filter_map(|four| Some(u32::from_be_bytes(four.try_into().ok()?)));
+        let words: Vec<u32> = words.collect();
+        if !self.cumulative {
+            return words;
+        }
+        let [in_order, runs @ ..] = &words[..] else {
+            return Vec::new();
+        };
+        let runs = runs.chunks_exact(2).map(|run| run[0]..run[1]);
+        let runs = std::iter::once(0..*in_order).chain(runs);
+        let flight = runs.flat_map(|run| self.flight.range(run));
+        flight.map(|(number, _)| *number).collect()
     }
 
     /// Notes what B got; false if it had it.

@@ -20,6 +20,8 @@ pub const HORIZON: Duration = Duration::from_secs(1);
 const REMEMBERED: u64 = 1 << 14;
 /// Gaps that are open at once: 1 % loss at 1 Gbit/s leaves 90 in 100 ms, the time of two repairs.
 const OPEN_GAPS: usize = 256;
+/// A path whose first arrival is below this one has just begun: twice the packets of its first flight.
+const BEGINNING: u64 = 32;
 /// Later packets that must have arrived before one is lost rather than late (RFC 9002, section 6.1.1).
 const LATER_PACKETS: u64 = 3;
 /// The least time that a packet may be late on its path: one batch of the receiving side.
@@ -126,10 +128,13 @@ impl PathArrivals {
         if self.highest.is_some_and(|highest| sequence <= highest) {
             return;
         }
-        // What came before the first arrival is not missing: this end may have restarted.
-        if let Some(highest) = self.highest {
-            self.open(now, highest + 1, sequence);
-        }
+        let next = match self.highest {
+            Some(highest) => highest + 1,
+            None if sequence < BEGINNING => 0,
+            // This end may have restarted: what came before is not missing.
+            None => sequence,
+        };
+        self.open(now, next, sequence);
         self.highest = Some(sequence);
         self.arrived = now;
     }

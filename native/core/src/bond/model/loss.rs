@@ -55,6 +55,13 @@ impl Loss {
         }
     }
 
+    /// So many of those that arrived had been lost before.
+    pub fn repaired(&mut self, packets: u64) {
+        if let Some(period) = self.periods.back_mut() {
+            period.arrived = period.arrived.saturating_sub(packets);
+        }
+    }
+
     /// Loss of the last seconds, 0 to 1.
     pub fn recent(&self) -> Option<f64> {
         let passed: u64 = self.periods.iter().map(|p| p.passed).sum();

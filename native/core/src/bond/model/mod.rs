@@ -171,6 +171,11 @@ impl PathModel {
         self.pacer.charge(now, bytes, self.pacing);
     }
 
+    /// So many packets that reports tell of had been lost, and were sent again on this path.
+    pub fn repaired(&mut self, packets: u64) {
+        self.losses.repaired(packets);
+    }
+
     /// A report about this path arrived. An older one than the last, or a false one, changes nothing.
     pub fn feedback(&mut self, now: Instant, report: &PathReport) -> Digest {
         self.fail_if_due(now);

@@ -14,8 +14,12 @@ use super::Bond;
 use super::datagram::{on_link, recycle, transmit};
 use super::paths::Path;
 
-/// A packet that others overtook is waited for no longer than this before it is sent again.
-const LATENESS: Duration = Duration::from_millis(60);
+/// Bytes of a repair, as an inner packet: most are full.
+const FULL: usize = 1400;
+/// Round trip of a path of which nothing is known.
+const RTT_UNKNOWN: Duration = Duration::from_millis(100);
+/// What a repair and the report on it wait for at both ends.
+const REPAIR_SLACK: Duration = Duration::from_millis(10);
 /// An honest peer's feedbacks are 2 ms apart; of those that come much closer, one tells enough.
 const SPACING_MIN: Duration = Duration::from_micros(500);
 /// Repairs for each packet sent: a path that loses more is too full, and the inner flows are to know.
@@ -54,26 +58,19 @@ impl Bond {
             }
         }
         while let Some((origin, sequence)) = self.repairs.front().copied() {
-            let Some(place) = self.fastest(now, 1400, Some(origin)) else {
-                return;
-            };
-            let Some(from) = self.paths.iter().position(|path| path.id == origin) else {
-                self.repairs.pop_front();
+            let best = self
+                .surest(now)
+                .and_then(|place| Some((place, self.paths.get(place)?)));
+            let ready = best.filter(|(_, path)| path.model.can_send(now));
+            let Some((place, path)) = ready else { return };
+            let (id, endpoint, spacing) = (path.id, path.endpoint, repeat_after(path));
+            self.repairs.pop_front();
+            let from = self.paths.iter_mut().find(|path| path.id == origin);
+            let Some(from) = from.filter(|from| from.ring.datagram(sequence).is_some()) else {
                 continue;
             };
-            if !self
-                .paths
-                .get(place)
-                .is_some_and(|path| path.model.can_send(now))
-            {
-                return;
-            }
-            self.repairs.pop_front();
-            let endpoint = self.paths.get(place).map(|path| path.endpoint);
-            let (Some(origin), Some(endpoint)) = (self.paths.get(from), endpoint) else {
-                return;
-            };
-            let Some(datagram) = origin.ring.datagram(sequence) else {
+            from.ring.repaired(sequence, now, spacing, id == origin);
+            let Some(datagram) = from.ring.datagram(sequence) else {
                 continue;
             };
             let bytes = on_link(datagram, endpoint);
@@ -85,15 +82,24 @@ impl Bond {
         }
     }
 
+    /// The path on which a repair is expected first, counting the time to miss and repeat it if it is lost, too.
+    /// The path that lost the packet is as good for that as any: where it has died, it will be suspected.
+    fn surest(&self, now: Instant) -> Option<usize> {
+        let reference = self.reference(now);
+        let usable = self.paths.iter().enumerate();
+        let usable = usable.filter(|(_, path)| path.may_carry());
+        let rank = |(_, path): &(usize, &Path)| {
+            let loss = path.model.loss().unwrap_or(0.0);
+            let again = repeat_after(path).mul_f64(loss).as_nanos();
+            let arrival = path.arrival(now, FULL, reference);
+            arrival.saturating_add(i64::try_from(again).unwrap_or(i64::MAX))
+        };
+        usable.min_by_key(rank).map(|(place, _)| place)
+    }
+
     /// A packet was sent for the first time, and pays for some repairs.
     pub(super) fn earn_repairs(&mut self) {
         self.repairs_left = (self.repairs_left + BUDGET).min(BUDGET_SAVED);
-    }
-
-    /// A repair that was lost, too, is missed after a round trip of the slowest path.
-    pub(super) fn repair_spacing(&self) -> Duration {
-        let rtt = self.paths.iter().filter_map(|path| path.model.rtt()).max();
-        rtt.unwrap_or(Duration::from_millis(100)) + Duration::from_millis(10)
     }
 
     /// The other end says what has arrived.
@@ -108,26 +114,23 @@ impl Bond {
         }
         self.last_feedback = Some(feedback.number);
         self.feedback_at = Some(now);
-        let again_after = self.repair_spacing();
+        let used = self.paths.iter().filter(|path| path.may_carry());
+        let spacing = used.clone().map(repeat_after).max().unwrap_or_default();
+        let rtt = used.map(Path::base_rtt).min().unwrap_or_default();
         for report in &feedback.paths {
             let Some(path) = self.paths.iter_mut().find(|path| path.id.0 == report.path) else {
                 continue;
             };
             let digest = path.model.feedback(now, report);
             let pool = &mut self.pool;
-            path.ring.acknowledge(&digest, |bytes| recycle(pool, bytes));
+            let recycle = |bytes| recycle(pool, bytes);
+            let repaired = path.ring.acknowledge(&digest, now, rtt, recycle);
+            path.model.repaired(repaired);
             let id = path.id;
-            // What is only overtaken is not lost.
-            let patience = path
-                .model
-                .jitter()
-                .unwrap_or_default()
-                .saturating_mul(3)
-                .min(LATENESS);
             for sequence in digest.missing() {
                 if self.repairs.len() < REPAIRS
                     && self.repairs_left >= 1.0
-                    && path.ring.wants_repair(sequence, now, patience, again_after)
+                    && path.ring.wants_repair(sequence, now, spacing)
                 {
                     self.repairs_left -= 1.0;
                     self.lossy.repaired();
@@ -159,4 +162,10 @@ impl Bond {
             self.revoke_drops(silent_since);
         }
     }
+}
+
+/// A repair on this path that is lost, too, is missed after its round trip, and what that may vary by (RFC 6298).
+fn repeat_after(path: &Path) -> Duration {
+    let rtt = path.rtt().unwrap_or(RTT_UNKNOWN);
+    rtt + rtt / 4 + REPAIR_SLACK
 }
