@@ -73,7 +73,7 @@ pub struct InnerTcp {
     pub arrived: Vec<u64>,
     pub retransmits: u32,
     /// Acknowledgements tell of all that B has, so that losing some does no harm.
-    pub cumulative: bool,
+    cumulative: bool,
 }
 
 #[derive(Clone, Copy)]
@@ -121,6 +121,14 @@ impl InnerTcp {
             arrived: Vec::new(),
             retransmits: 0,
             cumulative: false,
+        }
+    }
+
+    /// A CUBIC flow that hears of all that has arrived with every acknowledgement.
+    pub fn cumulative(now: Instant) -> Self {
+        Self {
+            cumulative: true,
+            ..Self::new(now)
         }
     }
 
