@@ -18,6 +18,8 @@ const longestInterfaceName = 15
 const smallestMtu = 1280
 /** The longest UDP payload over IPv4 (65507), less the 32 bytes around a sealed packet, in 16s. */
 const largestMtu = 65456
+/** What the reordering buffer of one peer can span (`SPAN` of `bond::reorder`). */
+const deepest = 16384
 /** Peers and prefixes are kept in memory and in routing tables; a home or a company fits well. */
 const mostPeers = 4096
 const mostPrefixes = 256
@@ -187,6 +189,13 @@ const multipath = z.strictObject({
   scheduler: described(
     z._default(z.enum(['edpf', 'wrr', 'minrtt', 'redundant']), 'edpf'),
     'how packets are spread over the paths',
+  ),
+  depth: described(
+    z._default(
+      z.union([z.literal('auto'), z.int().check(z.minimum(1), z.maximum(deepest))]),
+      'auto',
+    ),
+    'packets that the reordering buffer holds at most: "auto" goes by the rates and delays of the paths',
   ),
 })
 

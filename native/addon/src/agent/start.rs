@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex};
 
 use rtrb::{Consumer, Producer, RingBuffer};
 use whalescale_core::aead::AeadBackend;
+use whalescale_core::bond::reorder::Depth;
 use whalescale_core::bond::schedule::Policy;
 use whalescale_core::control::{Control, Settings};
 use whalescale_core::handoff::{Crossing, FromReceiver, FromSender};
@@ -38,6 +39,7 @@ pub struct Start {
     pub inner_mtu: Option<u16>,
     pub timestamp_floor: Tai64n,
     pub policy: Policy,
+    pub depth: Depth,
 }
 
 /// A running agent: its threads, and control behind its lock.
@@ -114,7 +116,8 @@ impl Started {
         let queues = Queues::new();
         let verifier = MacVerifier::new(&start.secret.public_key());
         let sender = Sender::new(Arc::clone(&shared.drops.transmit), start.policy);
-        let receiver = Receiver::new(verifier, Arc::clone(&shared.drops.receive));
+        let drops = Arc::clone(&shared.drops.receive);
+        let receiver = Receiver::new(verifier, start.depth, drops);
         let transmit = transmit_thread(sender, queues.transmit, &shared, &start.backend);
         let receive = receive_thread(receiver, queues.receive, &shared, &start.backend);
         let settings = Settings {

@@ -17,6 +17,7 @@ use napi::threadsafe_function::{ThreadsafeFunction, ThreadsafeFunctionCallMode};
 use napi::{Error, Result};
 use napi_derive::napi;
 use whalescale_core::aead::AeadBackend;
+use whalescale_core::bond::reorder::Depth;
 use whalescale_core::bond::schedule::Policy;
 use whalescale_core::handshake::tai64n::Tai64n;
 use whalescale_core::identity::Secret;
@@ -155,6 +156,9 @@ pub fn open(
                 .map_err(|_| error("EINVAL", "timestampFloor is not 24 hexadecimal digits"))?
                 .unwrap_or_default(),
             policy,
+            depth: config
+                .depth
+                .map_or(Depth::Auto, |packets| Depth::Fixed(packets.into())),
         };
         let names = Arc::new(Mutex::new(Names::default()));
         let events = event_sink(on_events, Arc::clone(&names));

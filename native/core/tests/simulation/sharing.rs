@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
+use whalescale_core::bond::reorder::Depth;
 use whalescale_core::bond::schedule::Policy;
+use whalescale_netem::{LinkConfig, Loss};
 
 use crate::inner_tcp::InnerTcp;
 use crate::node::Setup;
@@ -89,4 +91,31 @@ fn what_is_sent_twice_stays_within_three_percent() {
     // The budget may have been saved up before: 24 kB.
     assert!(twice as f64 <= 0.03 * total as f64 + 24_000.0);
     assert!(twice as f64 > 0.02 * total as f64, "the budget is used");
+}
+
+/// Packets which B delivered after the gap that they belong in was given up, of three seconds of a
+/// TCP flow over two links of which each loses a packet in a hundred.
+fn late(depth: Depth) -> u64 {
+    let lossy = LinkConfig {
+        loss: Loss::Independent(0.01),
+        ..uplink(30, 20)
+    };
+    let setup = Setup {
+        depth,
+        ..Setup::default()
+    };
+    let mut links = Uplinks::with(3, &[lossy.clone(), lossy], setup);
+    InnerTcp::new(links.pair.now().instant).run(&mut links, secs(3));
+    links.pair.b.status(links.pair.now()).bond.late
+}
+
+#[test]
+fn a_buffer_of_fixed_depth_goes_on_when_more_would_wait_than_that() {
+    let (shallow, original, auto) = (
+        late(Depth::Fixed(4)),
+        late(Depth::Fixed(128)),
+        late(Depth::Auto),
+    );
+    println!("late: {shallow} with 4 packets, {original} with 128, {auto} by itself");
+    assert!(shallow > 10 * original.max(auto).max(1));
 }
