@@ -37,7 +37,7 @@ const USAGE = `usage: npm run bench -- throughput [--quick] [--only NAME,...] [-
                 or these parts of mesh: ${partNames}
   --rounds      turns of every peer (default 5, quick 2)
   --schedulers  the first is held to the bars: ${SCHEDULERS.join(', ')}
-  --seeds       runs of every scenario with chance in it (default 10, bars 3, quick 1), or a part of them: 4..6
+  --seeds       runs of every scenario with chance in it (default and bars 10, quick 1), or a part of them: 4..6
   --refresh     forget what was built and take the newest releases`
 
 const FULL = {

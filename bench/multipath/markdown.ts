@@ -79,8 +79,9 @@ function compared(control: ContestantResult | undefined, figure: FigureName): st
 
 function footer({ provenance: p, settings: s }: Result): string {
   const tree = p.modified ? ' with changes' : ''
+  const more = s.seeds > s.rounds ? `, ${String(s.seeds)} where a link loses by chance` : ''
   return (
-    `${String(s.seeds)} runs of each, MPTCP ${String(s.controls)}; one TCP flow, cubic unless said, ` +
+    `${String(s.rounds)} runs of each${more}, MPTCP ${String(s.controls)}; one TCP flow, cubic unless said, ` +
     `${String(s.loadSeconds)} s after ${String(s.warmUpSeconds)} s; links as rate in Mbit/s / one-way delay in ms. ` +
     `${p.cpu}, ${String(p.cores)} cores, kernel ${p.kernel}, load before ${p.loadBefore.toFixed(1)}, ` +
     `commit ${p.commit}${tree}, ${p.date.slice(0, 10)}.`

@@ -56,7 +56,7 @@ export const MODES: Readonly<Record<ModeName, Mode>> = {
       afterUdpReturnSeconds: 6,
     },
     scenarios: SCENARIOS,
-    seeds: 3,
+    seeds: 10,
     rounds: 3,
     roundsWithoutBar: 1,
     controls: 1,
