@@ -225,6 +225,7 @@ const EXTRA: readonly Scenario[] = [
     '',
   ),
   scenario('lossy-3', 'goodput', [link(50, 10, { settings: { loss: '3%' } }), link(20, 30)], ''),
+  scenario('jitter', 'goodput', [jittery(30, 10, '5ms'), jittery(30, 10, '5ms')], ''),
   scenario('dual-lte', 'goodput', [jittery(30, 25, '8ms'), jittery(20, 30, '10ms')], ''),
   scenario('lte-leo', 'goodput', [jittery(30, 25, '8ms'), jittery(80, 20, '6ms', '0.5%')], ''),
   scenario(

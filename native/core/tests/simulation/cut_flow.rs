@@ -25,7 +25,7 @@ const SHARE_MIN: f64 = 0.9;
 /// The longest pause of the flow's reader after the cut, and its share of what the other link carries.
 fn cut_at(seed: u64, victim: usize, cut: impl FnOnce(&mut Uplinks)) -> (Duration, f64) {
     let mut links = Uplinks::new(seed, &[uplink(RATES[0], 10), uplink(RATES[1], 30)]);
-    let mut flow = InnerTcp::cumulative(links.pair.now().instant);
+    let mut flow = InnerTcp::new(links.pair.now().instant);
     let before = secs(2) + ms(170 * seed);
     flow.run(&mut links, before);
     cut(&mut links);

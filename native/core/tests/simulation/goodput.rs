@@ -169,7 +169,7 @@ fn either_link_that_returns_is_full_within_ten_seconds() {
 /// When CoDel drops the first packet of a flow over two links, milliseconds after its start.
 fn first_drop() -> u64 {
     let mut links = Uplinks::new(1, &[uplink(50, 10), uplink(20, 30)]);
-    let mut flow = InnerTcp::cumulative(links.pair.now().instant);
+    let mut flow = InnerTcp::new(links.pair.now().instant);
     let dropped = |links: &Uplinks| links.pair.a.dropped(DropReason::QueueDelay) > 0;
     let at = (1..3000).find(|_| {
         flow.run(&mut links, ms(1));
@@ -184,7 +184,7 @@ fn a_packet_dropped_just_before_or_after_a_link_dies_holds_up_nothing() {
     for victim in [0, 1] {
         for cut in [drop - 60, drop - 30, drop, drop + 5, drop + 10] {
             let mut links = Uplinks::new(1, &[uplink(50, 10), uplink(20, 30)]);
-            let mut flow = InnerTcp::cumulative(links.pair.now().instant);
+            let mut flow = InnerTcp::new(links.pair.now().instant);
             flow.run(&mut links, ms(cut));
             links.cut(victim, true);
             let from = links.pair.now().instant;

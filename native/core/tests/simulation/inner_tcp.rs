@@ -1,5 +1,7 @@
 //! A bulk TCP flow inside the tunnel, as far as it decides on the rate: slow start with Linux's HyStart,
-//! CUBIC with proportional rate reduction, or BBR; loss found by RACK. No handshake, no flow control, no time-out but a coarse one.
+//! CUBIC with proportional rate reduction, or BBR; loss found by RACK. Each acknowledgement tells of all that has arrived
+//! (RFC 9293, RFC 2018), so that one which is lost or overtaken by a later one takes no news with it. No handshake, no flow
+//! control, no time-out but a coarse one.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -72,8 +74,6 @@ pub struct InnerTcp {
     /// Bytes that arrived in each 100 ms since the start.
     pub arrived: Vec<u64>,
     pub retransmits: u32,
-    /// Acknowledgements tell of all that B has, so that losing some does no harm.
-    cumulative: bool,
 }
 
 #[derive(Clone, Copy)]
@@ -120,15 +120,6 @@ impl InnerTcp {
             paced: now,
             arrived: Vec::new(),
             retransmits: 0,
-            cumulative: false,
-        }
-    }
-
-    /// A CUBIC flow that hears of all that has arrived with every acknowledgement.
-    pub fn cumulative(now: Instant) -> Self {
-        Self {
-            cumulative: true,
-            ..Self::new(now)
         }
     }
 
@@ -196,9 +187,6 @@ impl InnerTcp {
 
     /// What B has all of, and the runs beyond that which the latest packets are part of (RFC 2018).
     fn acknowledgement(&self, latest: &[u32]) -> Vec<u8> {
-        if !self.cumulative {
-            return latest.iter().copied().flat_map(u32::to_be_bytes).collect();
-        }
         let mut words = vec![self.in_order];
         for number in latest.iter().filter(|number| **number >= self.in_order) {
             let is_held = |number: &u32| self.beyond.contains(number);
@@ -214,9 +202,6 @@ impl InnerTcp {
         let words = payload(ack).chunks_exact(4);
         let words = words.filter_map(|four| Some(u32::from_be_bytes(four.try_into().ok()?)));
         let words: Vec<u32> = words.collect();
-        if !self.cumulative {
-            return words;
-        }
         let [in_order, runs @ ..] = &words[..] else {
             return Vec::new();
         };

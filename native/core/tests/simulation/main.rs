@@ -27,6 +27,7 @@ mod failover;
 mod goodput;
 mod hello;
 mod hostile;
+mod jitter;
 mod loss;
 mod lying;
 mod many;

@@ -154,7 +154,7 @@ fn goodput(seed: u64, rates: &[(u64, u64)], loss: Loss, skip: Duration) -> f64 {
             assert!(links.pair.network.apply(nanos, from, to, change));
         }
     }
-    let mut flow = InnerTcp::cumulative(links.pair.now().instant);
+    let mut flow = InnerTcp::new(links.pair.now().instant);
     flow.run(&mut links, skip + secs(8));
     let goodput = flow.goodput(skip, skip + secs(8));
     let seconds: Vec<String> = (0..skip.as_secs() + 8)

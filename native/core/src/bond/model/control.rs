@@ -275,10 +275,10 @@ impl Control {
         }
     }
 
-    /// A queue that ends a climb.
+    /// A queue that ends a climb. One that overflows is no burst's, and a short buffer holds no longer one.
     fn summit(&self) -> f64 {
-        let starting = self.start != Start::Over;
-        self.target() + if starting { STARTUP_SLACK } else { 0.0 }
+        let may_be_burst = self.start != Start::Over && !self.trial.has_lost();
+        self.target() + if may_be_burst { STARTUP_SLACK } else { 0.0 }
     }
 
     /// A queue that the law should not have let grow.
