@@ -21,6 +21,7 @@ use whalescale_core::handoff::{Endpoint, FromReceiver, FromSender};
 use whalescale_core::handshake::mac::MacVerifier;
 use whalescale_core::handshake::tai64n::Tai64n;
 use whalescale_core::identity::Secret;
+use whalescale_core::lane::Lane;
 use whalescale_core::receiver::Receiver;
 use whalescale_core::sender::Sender;
 use whalescale_core::time::{Instant, Now};
@@ -33,9 +34,11 @@ use crate::io::udp::{Granted, UdpSocket};
 use crate::netlink::{self, Monitor, Netlink};
 
 use super::device::{Device, DeviceError};
+use super::inlet::Inlet;
 use super::interfaces::{Interfaces, Refreshed, Wish};
-use super::receive::{Inlet, ReceiveThread};
-use super::transmit::{Outlet, TransmitThread};
+use super::outlet::Outlet;
+use super::receive::ReceiveThread;
+use super::transmit::{TransmitThread, Transmitter};
 use super::{
     Bells, CROSSINGS, REPORTS, ReceiverUpdate, SenderUpdate, Sockets, Threads, UPDATES, Update,
     socket,
@@ -127,11 +130,13 @@ impl Started {
         let (to_receiver, receiver_updates) = RingBuffer::new(UPDATES);
         let (sender_reports, from_sender) = RingBuffer::new(REPORTS);
         let (receiver_reports, from_receiver) = RingBuffer::new(REPORTS);
-        let (to_transmit, crossings) = RingBuffer::new(CROSSINGS);
+        let (to_sender_crossings, crossings) = RingBuffer::new(CROSSINGS);
         let bells = Arc::new(Bells::new()?);
-        let transmit = TransmitThread {
-            backend: Arc::clone(&start.backend),
+        let (to_transmit_thread, from_receive) = RingBuffer::new(1);
+        let (to_receive, from_transmit) = RingBuffer::new(1);
+        let transmitter = Transmitter {
             sender: Sender::new(Arc::clone(sender_drops), start.policy),
+            lane: Lane::new(tun.vnet()),
             tun: Arc::clone(&tun),
             updates: sender_updates,
             crossings,
@@ -139,16 +144,25 @@ impl Started {
             bells: Arc::clone(&bells),
             outlet: Outlet::default(),
         };
+        let transmit = TransmitThread {
+            backend: Arc::clone(&start.backend),
+            from_receive,
+            to_receive,
+            bells: Arc::clone(&bells),
+        };
         let receive = ReceiveThread {
             backend: Arc::clone(&start.backend),
             receiver: Receiver::new(verifier, Arc::clone(receiver_drops)),
             inlet: Inlet::new(Arc::clone(&tun)),
             updates: receiver_updates,
-            crossings: to_transmit,
+            crossings: to_sender_crossings,
             reports: receiver_reports,
             sockets: Arc::new([]),
             bells: Arc::clone(&bells),
             drops: Arc::clone(receiver_drops),
+            transmitter: Some(Box::new(transmitter)),
+            from_transmit,
+            to_transmit: to_transmit_thread,
         };
         let settings = Settings {
             secret: start.secret,

@@ -7,7 +7,9 @@
 
 pub mod control;
 mod device;
+mod inlet;
 pub mod interfaces;
+mod outlet;
 mod receive;
 mod transmit;
 
@@ -44,7 +46,10 @@ type ReceiverUpdate = Update<ToReceiver>;
 
 /// The bells that wake the three threads, and the sign to stop.
 struct Bells {
+    /// For whoever transmits.
     transmit: EventFd,
+    /// For the transmit thread, when it does not.
+    relief: EventFd,
     receive: EventFd,
     control: EventFd,
     stop: AtomicBool,
@@ -54,6 +59,7 @@ impl Bells {
     fn new() -> std::io::Result<Self> {
         Ok(Self {
             transmit: EventFd::new()?,
+            relief: EventFd::new()?,
             receive: EventFd::new()?,
             control: EventFd::new()?,
             stop: AtomicBool::new(false),
@@ -67,6 +73,7 @@ impl Bells {
     fn stop(&self) {
         self.stop.store(true, Ordering::Release);
         self.transmit.signal();
+        self.relief.signal();
         self.receive.signal();
         self.control.signal();
     }
