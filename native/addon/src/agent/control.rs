@@ -132,8 +132,6 @@ impl Started {
         let (receiver_reports, from_receiver) = RingBuffer::new(REPORTS);
         let (to_sender_crossings, crossings) = RingBuffer::new(CROSSINGS);
         let bells = Arc::new(Bells::new()?);
-        let (to_transmit_thread, from_receive) = RingBuffer::new(1);
-        let (to_receive, from_transmit) = RingBuffer::new(1);
         let transmitter = Transmitter {
             sender: Sender::new(Arc::clone(sender_drops), start.policy),
             lane: Lane::new(tun.vnet()),
@@ -143,7 +141,11 @@ impl Started {
             reports: sender_reports,
             bells: Arc::clone(&bells),
             outlet: Outlet::default(),
+            answer: [0; 1280],
+            turned: clock::now(),
         };
+        let (to_transmit, from_receive) = RingBuffer::new(1);
+        let (to_receive, from_transmit) = RingBuffer::new(1);
         let transmit = TransmitThread {
             backend: Arc::clone(&start.backend),
             from_receive,
@@ -162,7 +164,7 @@ impl Started {
             drops: Arc::clone(receiver_drops),
             transmitter: Some(Box::new(transmitter)),
             from_transmit,
-            to_transmit: to_transmit_thread,
+            to_transmit,
         };
         let settings = Settings {
             secret: start.secret,
@@ -317,15 +319,15 @@ impl ControlSide {
         while let Some(output) = self.control.poll_output() {
             match output {
                 Output::Sender(update) => {
-                    hand_over(&mut self.sender, Update::Core(update), &self.bells.transmit);
+                    hand_over(&mut self.sender, Update::Core(update), || {
+                        self.bells.wake_transmitter();
+                    });
                     sender_told = true;
                 }
                 Output::Receiver(update) => {
-                    hand_over(
-                        &mut self.receiver,
-                        Update::Core(update),
-                        &self.bells.receive,
-                    );
+                    hand_over(&mut self.receiver, Update::Core(update), || {
+                        self.bells.receive.signal();
+                    });
                     receiver_told = true;
                 }
                 Output::Send { to, message } => self.send(to, &message),
@@ -336,7 +338,7 @@ impl ControlSide {
             self.bells.receive.signal();
         }
         if sender_told {
-            self.bells.transmit.signal();
+            self.bells.wake_transmitter();
         }
     }
 
@@ -402,12 +404,13 @@ impl ControlSide {
     fn take_sockets(&mut self, refreshed: Refreshed) -> Option<io::Error> {
         if let Some(sockets) = refreshed.sockets {
             self.sockets = Arc::clone(&sockets);
-            let (receive, transmit) = (&self.bells.receive, &self.bells.transmit);
+            let bells = &self.bells;
             let for_receiver = Update::Sockets(Arc::clone(&sockets));
-            hand_over(&mut self.receiver, for_receiver, receive);
-            hand_over(&mut self.sender, Update::Sockets(sockets), transmit);
-            receive.signal();
-            transmit.signal();
+            hand_over(&mut self.receiver, for_receiver, || bells.receive.signal());
+            let for_sender = Update::Sockets(sockets);
+            hand_over(&mut self.sender, for_sender, || bells.wake_transmitter());
+            bells.receive.signal();
+            bells.wake_transmitter();
         }
         if let Some(locals) = refreshed.locals {
             // Cannot be refused: it names no peer.
@@ -468,13 +471,13 @@ impl ControlSide {
 
 /// Queues an update. A full queue means that the thread is far behind: it is woken and given time,
 /// because no update may be lost.
-fn hand_over<T>(queue: &mut Producer<T>, mut update: T, bell: &crate::io::poll::EventFd) {
+fn hand_over<T>(queue: &mut Producer<T>, mut update: T, wake: impl Fn()) {
     while let Err(rtrb::PushError::Full(returned)) = queue.push(update) {
         if queue.is_abandoned() {
             return;
         }
         update = returned;
-        bell.signal();
+        wake();
         std::thread::yield_now();
     }
 }

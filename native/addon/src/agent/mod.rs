@@ -46,9 +46,9 @@ type ReceiverUpdate = Update<ToReceiver>;
 
 /// The bells that wake the three threads, and the sign to stop.
 struct Bells {
-    /// For whoever transmits.
+    /// For the transmit thread while it transmits.
     transmit: EventFd,
-    /// For the transmit thread, when it does not.
+    /// For the transmit thread while it does not.
     relief: EventFd,
     receive: EventFd,
     control: EventFd,
@@ -68,6 +68,12 @@ impl Bells {
 
     fn stopping(&self) -> bool {
         self.stop.load(Ordering::Acquire)
+    }
+
+    /// Wakes whoever transmits.
+    fn wake_transmitter(&self) {
+        self.transmit.signal();
+        self.receive.signal();
     }
 
     fn stop(&self) {

@@ -47,8 +47,8 @@ pub(super) struct ReceiveThread {
 
 /// The order in which descriptors are waited for.
 const BELL: usize = 0;
-const TRANSMIT_BELL: usize = 1;
-const FIRST_SOCKET: usize = 3;
+const DEVICE: usize = 1;
+const FIRST_SOCKET: usize = 2;
 
 /// More bytes than this at once are bulk, or many: their answers are another thread's.
 const LITTLE: usize = 4096;
@@ -64,7 +64,14 @@ impl ReceiveThread {
             let timeout = self.receiver.next_timeout().map(|due| due - clock::now());
             let rests = arena.is_empty();
             poller.wait(if rests { timeout } else { Some(Duration::ZERO) })?;
-            self.drain_bells(&poller);
+            let mut changed = false;
+            if poller.readable(BELL) {
+                self.bells.receive.drain();
+                changed |= self.take_over();
+            }
+            if poller.readable(BELL) || poller.readable(DEVICE) {
+                changed |= self.transmit()?;
+            }
             let read = arena.len();
             let sockets = Arc::clone(&self.sockets);
             for (slot, (id, socket)) in (FIRST_SOCKET..).zip(open(&sockets)) {
@@ -74,14 +81,14 @@ impl ReceiveThread {
             }
             // Control hands a key over before it sends what lets the other end use it, so the keys of
             // all that has arrived are here now, but were not before the call.
-            let mut changed = self.take_updates();
+            changed |= self.take_updates();
             if !arena.is_empty() {
                 changed |= !is_little(&arena) && self.hand_over_transmitter();
                 self.take_short(&mut arena, read);
                 self.take_in_turn(&mut arena, &mut sojourn);
+                changed |= self.transmit()?;
             }
             self.handle_timeout(&mut arena);
-            changed |= self.transmit()?;
             changed |= self.take_updates();
             if changed {
                 self.wait_for(&mut poller);
@@ -94,28 +101,19 @@ impl ReceiveThread {
     fn wait_for(&self, poller: &mut Poller) {
         poller.clear();
         poller.add(&self.bells.receive, Interest::Read);
-        let transmits = match self.transmitter {
-            Some(_) => Interest::Read,
-            None => Interest::None,
+        let transmits = self.transmitter.is_some();
+        let device = if transmits {
+            Interest::Read
+        } else {
+            Interest::None
         };
-        poller.add(&self.bells.transmit, transmits);
-        poller.add(self.inlet.tun(), transmits);
+        poller.add(self.inlet.tun(), device);
         for (_, socket) in open(&self.sockets) {
             poller.add(socket, Interest::Read);
         }
     }
 
-    fn drain_bells(&self, poller: &Poller) {
-        if poller.readable(BELL) {
-            self.bells.receive.drain();
-        }
-        if poller.readable(TRANSMIT_BELL) {
-            self.bells.transmit.drain();
-        }
-    }
-
-    /// Applies what control decided, and takes over transmitting; says whether there is something else
-    /// to wait for.
+    /// Applies what control decided; says whether the sockets changed.
     fn take_updates(&mut self) -> bool {
         let mut changed = false;
         while let Ok(update) = self.updates.pop() {
@@ -127,10 +125,6 @@ impl ReceiveThread {
                 }
             }
         }
-        if let Ok(transmitter) = self.from_transmit.pop() {
-            self.transmitter = Some(transmitter);
-            changed = true;
-        }
         changed
     }
 
@@ -140,6 +134,14 @@ impl ReceiveThread {
             return Ok(false);
         };
         Ok(!transmitter.send_little()? && self.hand_over_transmitter())
+    }
+
+    /// Transmits from now on, if the transmit thread has stopped; says whether it has.
+    fn take_over(&mut self) -> bool {
+        let found = self.from_transmit.pop().ok();
+        let any = found.is_some();
+        self.transmitter = self.transmitter.take().or(found);
+        any
     }
 
     /// Lets the transmit thread transmit; says whether it did not yet.
@@ -225,8 +227,11 @@ impl ReceiveThread {
             // A full queue means that the other thread is behind: the next feedback says it again.
             any |= self.crossings.push(crossing).is_ok();
         }
-        if any && self.transmitter.is_none() {
-            self.bells.transmit.signal();
+        if any {
+            match self.transmitter {
+                Some(_) => self.bells.receive.signal(),
+                None => self.bells.transmit.signal(),
+            }
         }
     }
 

@@ -31,6 +31,9 @@ use super::{Bells, SenderUpdate, Update};
 /// With nothing to send for so long, the receive thread takes over: no bulk flow pauses like that.
 const PAUSE: Duration = Duration::from_millis(5);
 
+/// Packets further apart than this are not of one burst.
+const ALONE: Duration = Duration::from_millis(1);
+
 /// All that transmitting takes.
 pub(super) struct Transmitter {
     pub sender: Sender,
@@ -41,6 +44,10 @@ pub(super) struct Transmitter {
     pub reports: Producer<FromSender>,
     pub bells: Arc<Bells>,
     pub outlet: Outlet,
+    /// Room for what the local stack is told of a packet that is too long.
+    pub answer: [u8; 1280],
+    /// When the receive thread last did it.
+    pub turned: Instant,
 }
 
 pub(super) struct TransmitThread {
@@ -94,11 +101,15 @@ impl Transmitter {
         Ok(())
     }
 
-    /// Sends what there is, the first packet before the others are looked at; says whether that was
-    /// little, and nothing is to be sent later.
+    /// Sends what there is; says whether that was little, and nothing is to be sent later. A packet
+    /// after a pause is mostly alone: what may follow shows when the device is waited for.
     pub(super) fn send_little(&mut self) -> io::Result<bool> {
-        let all = self.turn(true)? || self.turn(false)?;
-        Ok(all && self.sender.next_timeout().is_none())
+        let now = clock::now();
+        let alone = now - self.turned >= ALONE;
+        self.turned = now;
+        let emptied = self.turn(alone)?;
+        let little = emptied || alone && self.lane.is_empty();
+        Ok(little && self.sender.next_timeout().is_none())
     }
 
     /// Takes what the other threads have, reads the device and sends; says whether nothing was left.
@@ -150,10 +161,14 @@ impl Transmitter {
             // The packet may answer what came from a new address: that is here before the packet is.
             self.take_crossings();
             let Self {
-                lane, sender, tun, ..
+                lane,
+                sender,
+                tun,
+                answer,
+                ..
             } = self;
             if let Some(read) = lane.take(len, now) {
-                send_packet(sender, tun, read, now);
+                send_packet(sender, tun, read, now, answer);
                 if woken {
                     return Ok(false);
                 }
@@ -166,7 +181,11 @@ impl Transmitter {
     fn send_first(&mut self) {
         let now = clock::now();
         let Self {
-            lane, sender, tun, ..
+            lane,
+            sender,
+            tun,
+            answer,
+            ..
         } = self;
         let Some((read, shed)) = lane.first(now) else {
             return;
@@ -174,7 +193,7 @@ impl Transmitter {
         if shed {
             sender.shed();
         }
-        send_packet(sender, tun, read, now);
+        send_packet(sender, tun, read, now, answer);
         self.flush();
         self.lane.release(now);
     }
@@ -197,7 +216,7 @@ impl Transmitter {
 }
 
 /// Gives the machine what was read from the device, and the device the answer to what is too long.
-fn send_packet(sender: &mut Sender, tun: &Tun, read: &[u8], now: Instant) {
+fn send_packet(sender: &mut Sender, tun: &Tun, read: &[u8], now: Instant, answer: &mut [u8; 1280]) {
     let header_len = if tun.vnet() { VNET_LEN } else { 0 };
     let Some((header, packet)) = read.split_at_checked(header_len) else {
         return;
@@ -205,8 +224,7 @@ fn send_packet(sender: &mut Sender, tun: &Tun, read: &[u8], now: Instant) {
     let vnet = header
         .first_chunk()
         .map_or_else(VnetHeader::default, VnetHeader::parse);
-    let mut answer = [0; 1280];
-    if let Handled::TooLong(len) = sender.handle_packet(&vnet, packet, now, &mut answer) {
+    if let Handled::TooLong(len) = sender.handle_packet(&vnet, packet, now, answer) {
         write_answer(tun, answer.get(..len).unwrap_or_default());
     }
 }
