@@ -10,18 +10,17 @@ use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use rtrb::{Consumer, Producer, RingBuffer};
+use rtrb::Producer;
 use whalescale_core::aead::AeadBackend;
 use whalescale_core::bond::schedule::Policy;
 use whalescale_core::control::{
     Command, CommandError, Control, Event, Output, PeerStatus, Settings,
 };
 use whalescale_core::drops::{DROP_REASONS, DropCounters};
-use whalescale_core::handoff::{Endpoint, FromReceiver, FromSender};
+use whalescale_core::handoff::Endpoint;
 use whalescale_core::handshake::mac::MacVerifier;
 use whalescale_core::handshake::tai64n::Tai64n;
 use whalescale_core::identity::Secret;
-use whalescale_core::lane::Lane;
 use whalescale_core::receiver::Receiver;
 use whalescale_core::sender::Sender;
 use whalescale_core::time::{Instant, Now};
@@ -34,15 +33,11 @@ use crate::io::udp::{Granted, UdpSocket};
 use crate::netlink::{self, Monitor, Netlink};
 
 use super::device::{Device, DeviceError};
-use super::inlet::Inlet;
 use super::interfaces::{Interfaces, Refreshed, Wish};
-use super::outlet::Outlet;
+use super::queues::{Ends, Parts};
 use super::receive::ReceiveThread;
-use super::transmit::{TransmitThread, Transmitter};
-use super::{
-    Bells, CROSSINGS, REPORTS, ReceiverUpdate, SenderUpdate, Sockets, Threads, UPDATES, Update,
-    socket,
-};
+use super::transmit::TransmitThread;
+use super::{Bells, Sockets, Threads, Update, socket};
 
 /// Changes of routes alone are gathered for this long.
 const ROUTES_SETTLE: Duration = Duration::from_millis(200);
@@ -90,10 +85,7 @@ pub struct Started {
 /// Everything that the control lock guards.
 pub struct ControlSide {
     control: Control,
-    sender: Producer<SenderUpdate>,
-    receiver: Producer<ReceiverUpdate>,
-    sender_reports: Consumer<FromSender>,
-    receiver_reports: Consumer<FromReceiver>,
+    ends: Ends,
     sockets: Sockets,
     interfaces: Interfaces,
     /// When changed routes are to be looked at.
@@ -126,46 +118,16 @@ impl Started {
         let drops: [Arc<DropCounters>; 3] = Default::default();
         let [sender_drops, receiver_drops, control_drops] = &drops;
         let verifier = MacVerifier::new(&start.secret.public_key());
-        let (to_sender, sender_updates) = RingBuffer::new(UPDATES);
-        let (to_receiver, receiver_updates) = RingBuffer::new(UPDATES);
-        let (sender_reports, from_sender) = RingBuffer::new(REPORTS);
-        let (receiver_reports, from_receiver) = RingBuffer::new(REPORTS);
-        let (to_sender_crossings, crossings) = RingBuffer::new(CROSSINGS);
         let bells = Arc::new(Bells::new()?);
-        let transmitter = Transmitter {
-            sender: Sender::new(Arc::clone(sender_drops), start.policy),
-            lane: Lane::new(tun.vnet()),
+        let parts = Parts {
+            backend: Arc::clone(&start.backend),
             tun: Arc::clone(&tun),
-            updates: sender_updates,
-            crossings,
-            reports: sender_reports,
             bells: Arc::clone(&bells),
-            outlet: Outlet::default(),
-            answer: [0; 1280],
-            turned: clock::now(),
-        };
-        let (to_transmit, from_receive) = RingBuffer::new(1);
-        let (to_receive, from_transmit) = RingBuffer::new(1);
-        let transmit = TransmitThread {
-            backend: Arc::clone(&start.backend),
-            from_receive,
-            to_receive,
-            bells: Arc::clone(&bells),
-        };
-        let receive = ReceiveThread {
-            backend: Arc::clone(&start.backend),
+            sender: Sender::new(Arc::clone(sender_drops), start.policy),
             receiver: Receiver::new(verifier, Arc::clone(receiver_drops)),
-            inlet: Inlet::new(Arc::clone(&tun)),
-            updates: receiver_updates,
-            crossings: to_sender_crossings,
-            reports: receiver_reports,
-            sockets: Arc::new([]),
-            bells: Arc::clone(&bells),
             drops: Arc::clone(receiver_drops),
-            transmitter: Some(Box::new(transmitter)),
-            from_transmit,
-            to_transmit,
         };
+        let (transmit, receive, ends) = parts.join();
         let settings = Settings {
             secret: start.secret,
             backend: start.backend,
@@ -176,10 +138,7 @@ impl Started {
         };
         let control = Arc::new(Mutex::new(ControlSide {
             control: Control::new(settings),
-            sender: to_sender,
-            receiver: to_receiver,
-            sender_reports: from_sender,
-            receiver_reports: from_receiver,
+            ends,
             sockets: Arc::new([]),
             interfaces,
             routes_at: None,
@@ -256,13 +215,13 @@ impl ControlSide {
     /// Handles all that is waiting and due; returns how long nothing will be.
     fn turn(&mut self) -> Option<Duration> {
         let present = now();
-        while let Ok(report) = self.receiver_reports.pop() {
+        while let Ok(report) = self.ends.receiver_reports.pop() {
             self.control.handle_receiver(report, present);
             // One at a time: an answer must follow the key that it announces.
             self.carry_out();
         }
         // After those: what arrived may have brought the key that the send machine asks for.
-        while let Ok(report) = self.sender_reports.pop() {
+        while let Ok(report) = self.ends.sender_reports.pop() {
             self.control.handle_sender(report, present);
         }
         if self
@@ -319,13 +278,13 @@ impl ControlSide {
         while let Some(output) = self.control.poll_output() {
             match output {
                 Output::Sender(update) => {
-                    hand_over(&mut self.sender, Update::Core(update), || {
+                    hand_over(&mut self.ends.sender, Update::Core(update), || {
                         self.bells.wake_transmitter();
                     });
                     sender_told = true;
                 }
                 Output::Receiver(update) => {
-                    hand_over(&mut self.receiver, Update::Core(update), || {
+                    hand_over(&mut self.ends.receiver, Update::Core(update), || {
                         self.bells.receive.signal();
                     });
                     receiver_told = true;
@@ -406,9 +365,13 @@ impl ControlSide {
             self.sockets = Arc::clone(&sockets);
             let bells = &self.bells;
             let for_receiver = Update::Sockets(Arc::clone(&sockets));
-            hand_over(&mut self.receiver, for_receiver, || bells.receive.signal());
+            hand_over(&mut self.ends.receiver, for_receiver, || {
+                bells.receive.signal()
+            });
             let for_sender = Update::Sockets(sockets);
-            hand_over(&mut self.sender, for_sender, || bells.wake_transmitter());
+            hand_over(&mut self.ends.sender, for_sender, || {
+                bells.wake_transmitter()
+            });
             bells.receive.signal();
             bells.wake_transmitter();
         }

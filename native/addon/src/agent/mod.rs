@@ -10,6 +10,7 @@ mod device;
 mod inlet;
 pub mod interfaces;
 mod outlet;
+mod queues;
 mod receive;
 mod transmit;
 
@@ -23,10 +24,6 @@ use whalescale_core::handoff::{SocketId, ToReceiver, ToSender};
 use crate::io::poll::EventFd;
 use crate::io::udp::UdpSocket;
 
-/// Updates on their way to a packet thread: every peer's key, address and routes at once fit.
-const UPDATES: usize = 4096;
-/// Crossings on their way from the receive to the transmit thread: what one batch can hold.
-const CROSSINGS: usize = 512;
 /// Reports on their way to control: one batch of the receive machine, and then some.
 const REPORTS: usize = 1024;
 

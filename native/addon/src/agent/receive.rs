@@ -101,12 +101,8 @@ impl ReceiveThread {
     fn wait_for(&self, poller: &mut Poller) {
         poller.clear();
         poller.add(&self.bells.receive, Interest::Read);
-        let transmits = self.transmitter.is_some();
-        let device = if transmits {
-            Interest::Read
-        } else {
-            Interest::None
-        };
+        let transmits = self.transmitter.as_ref();
+        let device = transmits.map_or(Interest::None, |_| Interest::Read);
         poller.add(self.inlet.tun(), device);
         for (_, socket) in open(&self.sockets) {
             poller.add(socket, Interest::Read);
