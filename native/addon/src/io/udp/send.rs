@@ -74,44 +74,25 @@ impl UdpSocket {
                 && bytes.len() <= MAX_SEND_LEN
                 && bytes.len().div_ceil(stride) <= MAX_SEGMENTS
         );
-        let mut address = RawAddress::from(*to);
         let segmented = bytes.len() > stride;
-        let sent = if segmented {
+        let mut address = RawAddress::from(*to);
+        let piece = IoSlice::new(bytes);
+        let mut control = SegmentControl([0; SegmentControl::LEN]);
+        let mut header = header(&mut address, &piece);
+        if segmented {
             let Ok(stride) = u16::try_from(stride) else {
                 return SendOutcome::Failed(libc::EINVAL);
             };
-            self.send_segments(&mut address, bytes, stride)
-        } else {
-            self.send_one(&address, bytes)
-        };
+            header.msg_control = control.0.as_mut_ptr().cast();
+            header.msg_controllen = SegmentControl::LEN as _;
+            put_segment_size(&header, stride);
+        }
+        // SAFETY: everything that `header` points to outlives the call.
+        let sent = check_len(unsafe { libc::sendmsg(self.fd.as_raw_fd(), &raw const header, 0) });
         sent.map_or_else(
             |error| SendOutcome::of(&error, segmented),
             |_| SendOutcome::Sent,
         )
-    }
-
-    fn send_one(&self, address: &RawAddress, bytes: &[u8]) -> io::Result<usize> {
-        let (fd, start) = (self.fd.as_raw_fd(), bytes.as_ptr().cast());
-        // SAFETY: bytes and address are live and as long as said.
-        check_len(unsafe {
-            libc::sendto(fd, start, bytes.len(), 0, address.as_ptr(), address.len())
-        })
-    }
-
-    fn send_segments(
-        &self,
-        address: &mut RawAddress,
-        bytes: &[u8],
-        stride: u16,
-    ) -> io::Result<usize> {
-        let piece = IoSlice::new(bytes);
-        let mut control = SegmentControl([0; SegmentControl::LEN]);
-        let mut header = header(address, &piece);
-        header.msg_control = control.0.as_mut_ptr().cast();
-        header.msg_controllen = SegmentControl::LEN as _;
-        put_segment_size(&header, stride);
-        // SAFETY: everything that `header` points to outlives the call.
-        check_len(unsafe { libc::sendmsg(self.fd.as_raw_fd(), &raw const header, 0) })
     }
 
     /// Sends the same as [`UdpSocket::send`] without segmentation offload, by sendmmsg(2).
