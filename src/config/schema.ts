@@ -177,7 +177,7 @@ const node = z.strictObject({
 const paths = z.strictObject({
   interfaces: described(
     z._default(interfaceNames, ['auto']),
-    'interfaces to use, or "auto" for every one that is up and has a route',
+    'interfaces to use, or "auto" for every one that is up and has an address',
   ),
   exclude: described(z._default(interfaceNames, []), 'interfaces never to use'),
   metered: described(z._default(interfaceNames, []), 'interfaces that cost money'),
@@ -205,7 +205,10 @@ const peer = z.strictObject({
     z._default(z.array(prefix).check(z.maxLength(mostPrefixes)), []),
     'overlay prefixes that are this peer',
   ),
-  anchor: described(z._default(z.boolean(), false), 'whether it is reachable and may relay'),
+  anchor: described(
+    z._default(z.boolean(), false),
+    'whether it is reachable and stable: it is asked first where others are',
+  ),
   preshared_key_file: described(
     z.optional(path),
     'file made by `wg genpsk`, relative to this file, mode 0600',

@@ -1,8 +1,8 @@
 //! The running agent: three threads around the three machines of the core.
 //!
 //! [`transmit`] and [`receive`] each carry a packet from one system call to the other without
-//! handing it on; [`control`] owns everything else and is mostly asleep. They talk through bounded
-//! single-producer queues and wake each other by eventfd. JavaScript calls share control's lock,
+//! handing it on; [`control`] owns everything else and is mostly asleep. [`start`] sets them up. They
+//! talk through bounded single-producer queues and wake each other by eventfd. JavaScript calls share control's lock,
 //! which the packet path never takes.
 
 pub mod control;
@@ -10,8 +10,8 @@ mod device;
 mod inlet;
 pub mod interfaces;
 mod outlet;
-mod queues;
 mod receive;
+pub mod start;
 mod transmit;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -19,11 +19,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 
+use whalescale_core::drops::DropCounters;
 use whalescale_core::handoff::{SocketId, ToReceiver, ToSender};
 
 use crate::io::poll::EventFd;
+use crate::io::tun::Tun;
 use crate::io::udp::UdpSocket;
 
+/// Updates on their way to a packet thread: every peer's key, address and routes at once fit.
+const UPDATES: usize = 4096;
+/// Crossings on their way from the receive to the send machine: what one batch can hold.
+const CROSSINGS: usize = 512;
 /// Reports on their way to control: one batch of the receive machine, and then some.
 const REPORTS: usize = 1024;
 
@@ -80,6 +86,21 @@ impl Bells {
         self.receive.signal();
         self.control.signal();
     }
+}
+
+/// Drops, counted by each thread for itself.
+#[derive(Default)]
+struct ThreadDrops {
+    transmit: Arc<DropCounters>,
+    receive: Arc<DropCounters>,
+    control: Arc<DropCounters>,
+}
+
+/// What the three threads share.
+struct Shared {
+    tun: Arc<Tun>,
+    bells: Arc<Bells>,
+    drops: ThreadDrops,
 }
 
 fn socket(sockets: &[Option<Arc<UdpSocket>>], id: SocketId) -> Option<&Arc<UdpSocket>> {

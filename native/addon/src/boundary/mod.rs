@@ -22,8 +22,9 @@ use whalescale_core::handshake::tai64n::Tai64n;
 use whalescale_core::identity::Secret;
 
 use crate::aead;
-use crate::agent::control::{AgentEvent, Start, Started, lock};
+use crate::agent::control::{EventSink, lock};
 use crate::agent::interfaces::Wish;
+use crate::agent::start::{Start, Started};
 use crate::io::secret_file;
 
 use convert::Names;
@@ -170,10 +171,7 @@ pub fn open(
 }
 
 /// Carries events to JavaScript, or counts what does not fit and says so with the next batch.
-fn event_sink(
-    on_events: OnEvents,
-    names: Arc<Mutex<Names>>,
-) -> Box<dyn FnMut(Vec<AgentEvent>) + Send> {
+fn event_sink(on_events: OnEvents, names: Arc<Mutex<Names>>) -> EventSink {
     let mut lost = 0;
     Box::new(move |news| {
         let names = names.lock().unwrap_or_else(PoisonError::into_inner);
