@@ -17,7 +17,7 @@ use whalescale_core::handoff::{Endpoint, FromReceiver, FromSender};
 use whalescale_core::time::{Instant, Now};
 
 use crate::io::clock;
-use crate::io::poll::{EventFd, Interest, Poller};
+use crate::io::poll::{Interest, Poller};
 use crate::netlink::Monitor;
 
 use super::device::{Device, DeviceError};
@@ -176,19 +176,15 @@ impl ControlSide {
         while let Some(output) = self.control.poll_output() {
             match output {
                 Output::Sender(update) => {
-                    hand_over(
-                        &mut self.queues.sender,
-                        Update::Core(update),
-                        &self.shared.bells.transmit,
-                    );
+                    hand_over(&mut self.queues.sender, Update::Core(update), || {
+                        self.shared.bells.wake_transmitter()
+                    });
                     sender_told = true;
                 }
                 Output::Receiver(update) => {
-                    hand_over(
-                        &mut self.queues.receiver,
-                        Update::Core(update),
-                        &self.shared.bells.receive,
-                    );
+                    hand_over(&mut self.queues.receiver, Update::Core(update), || {
+                        self.shared.bells.receive.signal()
+                    });
                     receiver_told = true;
                 }
                 Output::Send { to, message } => self.send(to, &message),
@@ -199,7 +195,7 @@ impl ControlSide {
             self.shared.bells.receive.signal();
         }
         if sender_told {
-            self.shared.bells.transmit.signal();
+            self.shared.bells.wake_transmitter();
         }
     }
 
@@ -248,13 +244,13 @@ impl ControlSide {
 
 /// Queues an update. A full queue means that the thread is far behind: it is woken and given time,
 /// because no update may be lost.
-fn hand_over<T>(queue: &mut Producer<T>, mut update: T, bell: &EventFd) {
+fn hand_over<T>(queue: &mut Producer<T>, mut update: T, wake: impl Fn()) {
     while let Err(rtrb::PushError::Full(returned)) = queue.push(update) {
         if queue.is_abandoned() {
             return;
         }
         update = returned;
-        bell.signal();
+        wake();
         std::thread::yield_now();
     }
 }

@@ -7,7 +7,9 @@
 
 pub mod control;
 mod device;
+mod inlet;
 pub mod interfaces;
+mod outlet;
 mod receive;
 pub mod start;
 mod transmit;
@@ -26,7 +28,7 @@ use crate::io::udp::UdpSocket;
 
 /// Updates on their way to a packet thread: every peer's key, address and routes at once fit.
 const UPDATES: usize = 4096;
-/// Crossings on their way from the receive to the transmit thread: what one batch can hold.
+/// Crossings on their way from the receive to the send machine: what one batch can hold.
 const CROSSINGS: usize = 512;
 /// Reports on their way to control: one batch of the receive machine, and then some.
 const REPORTS: usize = 1024;
@@ -47,7 +49,10 @@ type ReceiverUpdate = Update<ToReceiver>;
 
 /// The bells that wake the three threads, and the sign to stop.
 struct Bells {
+    /// For the transmit thread while it transmits.
     transmit: EventFd,
+    /// For the transmit thread while it does not.
+    relief: EventFd,
     receive: EventFd,
     control: EventFd,
     stop: AtomicBool,
@@ -57,6 +62,7 @@ impl Bells {
     fn new() -> std::io::Result<Self> {
         Ok(Self {
             transmit: EventFd::new()?,
+            relief: EventFd::new()?,
             receive: EventFd::new()?,
             control: EventFd::new()?,
             stop: AtomicBool::new(false),
@@ -67,9 +73,16 @@ impl Bells {
         self.stop.load(Ordering::Acquire)
     }
 
+    /// Wakes whoever transmits.
+    fn wake_transmitter(&self) {
+        self.transmit.signal();
+        self.receive.signal();
+    }
+
     fn stop(&self) {
         self.stop.store(true, Ordering::Release);
         self.transmit.signal();
+        self.relief.signal();
         self.receive.signal();
         self.control.signal();
     }

@@ -2,8 +2,11 @@
 //!
 //! It reads ahead: short messages are taken as soon as they are read, the others in turn, and after
 //! each super-packet that is written the sockets are looked at again.
+//!
+//! While little arrives it transmits, too: what the local stack answers to a packet is there when the
+//! write of that returns, and waits for no other thread to wake up.
 
-use std::io::{self, IoSlice};
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,18 +17,16 @@ use whalescale_core::backlog::Sojourn;
 use whalescale_core::constants::limits;
 use whalescale_core::drops::{DropCounters, DropReason};
 use whalescale_core::handoff::{Crossing, Endpoint, FromReceiver, SocketId};
-use whalescale_core::inner::coalesce::{MAX_PIECES, Offload};
-use whalescale_core::inner::segment;
-use whalescale_core::inner::vnet::VnetHeader;
 use whalescale_core::receiver::{Receiver, Waiting};
 use whalescale_core::time::Instant;
 
 use crate::aead;
 use crate::io::clock;
 use crate::io::poll::{Interest, Poller};
-use crate::io::tun::{Tun, WriteError};
 use crate::io::udp::{Message, RecvArena, UdpSocket};
 
+use super::inlet::Inlet;
+use super::transmit::Transmitter;
 use super::{Bells, REPORTS, ReceiverUpdate, Sockets, Update};
 
 pub(super) struct ReceiveThread {
@@ -38,7 +39,19 @@ pub(super) struct ReceiveThread {
     pub sockets: Sockets,
     pub bells: Arc<Bells>,
     pub drops: Arc<DropCounters>,
+    /// While there is little to do, this thread transmits, too.
+    pub transmitter: Option<Box<Transmitter>>,
+    pub from_transmit: Consumer<Box<Transmitter>>,
+    pub to_transmit: Producer<Box<Transmitter>>,
 }
+
+/// The order in which descriptors are waited for.
+const BELL: usize = 0;
+const DEVICE: usize = 1;
+const FIRST_SOCKET: usize = 2;
+
+/// More bytes than this at once are bulk, or many: their answers are another thread's.
+const LITTLE: usize = 4096;
 
 impl ReceiveThread {
     pub(super) fn run(mut self) -> io::Result<()> {
@@ -46,37 +59,54 @@ impl ReceiveThread {
         let mut arena = RecvArena::new();
         let mut sojourn = Sojourn::default();
         let mut poller = Poller::new();
-        let bell = poller.add(&self.bells.receive, Interest::Read);
+        self.wait_for(&mut poller);
         while !self.bells.stopping() {
             let timeout = self.receiver.next_timeout().map(|due| due - clock::now());
             let rests = arena.is_empty();
             poller.wait(if rests { timeout } else { Some(Duration::ZERO) })?;
-            if poller.readable(bell) {
+            let mut changed = false;
+            if poller.readable(BELL) {
                 self.bells.receive.drain();
+                changed |= self.take_over();
+            }
+            if poller.readable(BELL) || poller.readable(DEVICE) {
+                changed |= self.transmit()?;
             }
             let read = arena.len();
             let sockets = Arc::clone(&self.sockets);
-            for (slot, (id, socket)) in (bell + 1..).zip(open(&sockets)) {
+            for (slot, (id, socket)) in (FIRST_SOCKET..).zip(open(&sockets)) {
                 if poller.readable(slot) {
                     arena.recv(socket, id, clock::now())?;
                 }
             }
             // Control hands a key over before it sends what lets the other end use it, so the keys of
             // all that has arrived are here now, but were not before the call.
-            let mut changed = self.take_updates();
-            self.take_short(&mut arena, read);
-            self.take_in_turn(&mut arena, &mut sojourn);
+            changed |= self.take_updates();
+            if !arena.is_empty() {
+                changed |= !is_little(&arena) && self.hand_over_transmitter();
+                self.take_short(&mut arena, read);
+                self.take_in_turn(&mut arena, &mut sojourn);
+                changed |= self.transmit()?;
+            }
             self.handle_timeout(&mut arena);
             changed |= self.take_updates();
             if changed {
-                poller.clear();
-                poller.add(&self.bells.receive, Interest::Read);
-                for (_, socket) in open(&self.sockets) {
-                    poller.add(socket, Interest::Read);
-                }
+                self.wait_for(&mut poller);
             }
         }
         Ok(())
+    }
+
+    /// Fills `poller` with what there is to wait for.
+    fn wait_for(&self, poller: &mut Poller) {
+        poller.clear();
+        poller.add(&self.bells.receive, Interest::Read);
+        let transmits = self.transmitter.as_ref();
+        let device = transmits.map_or(Interest::None, |_| Interest::Read);
+        poller.add(self.inlet.tun(), device);
+        for (_, socket) in open(&self.sockets) {
+            poller.add(socket, Interest::Read);
+        }
     }
 
     /// Applies what control decided; says whether the sockets changed.
@@ -92,6 +122,33 @@ impl ReceiveThread {
             }
         }
         changed
+    }
+
+    /// Sends what there is, if this thread transmits, until it is too much; says whether it was.
+    fn transmit(&mut self) -> io::Result<bool> {
+        let Some(transmitter) = &mut self.transmitter else {
+            return Ok(false);
+        };
+        Ok(!transmitter.send_little()? && self.hand_over_transmitter())
+    }
+
+    /// Transmits from now on, if the transmit thread has stopped; says whether it has.
+    fn take_over(&mut self) -> bool {
+        let found = self.from_transmit.pop().ok();
+        let any = found.is_some();
+        self.transmitter = self.transmitter.take().or(found);
+        any
+    }
+
+    /// Lets the transmit thread transmit; says whether it did not yet.
+    fn hand_over_transmitter(&mut self) -> bool {
+        let Some(transmitter) = self.transmitter.take() else {
+            return false;
+        };
+        // There is only the one, so there is room.
+        let _ = self.to_transmit.push(transmitter);
+        self.bells.relief.signal();
+        true
     }
 
     /// Takes the short ones of the messages from the `read`-th on, if longer ones wait before them.
@@ -167,7 +224,10 @@ impl ReceiveThread {
             any |= self.crossings.push(crossing).is_ok();
         }
         if any {
-            self.bells.transmit.signal();
+            match self.transmitter {
+                Some(_) => self.bells.receive.signal(),
+                None => self.bells.transmit.signal(),
+            }
         }
     }
 
@@ -226,78 +286,14 @@ fn origin(message: &Message) -> Endpoint {
     }
 }
 
+/// Whether what waits is no more than one thread does on the side.
+fn is_little(arena: &RecvArena) -> bool {
+    let places = (0..arena.len()).filter_map(|n| arena.place(n));
+    places.map(|(message, _)| message.len).sum::<usize>() <= LITTLE
+}
+
 /// The sockets there are, with their numbers.
 fn open(sockets: &[Option<Arc<UdpSocket>>]) -> impl Iterator<Item = (SocketId, &UdpSocket)> {
     let numbered = (0..).zip(sockets);
     numbered.filter_map(|(id, socket)| Some((SocketId(id), &**socket.as_ref()?)))
-}
-
-/// The TUN device as the receive thread sees it.
-pub(super) struct Inlet {
-    tun: Arc<Tun>,
-    offload: Offload,
-}
-
-impl Inlet {
-    pub(super) fn new(tun: Arc<Tun>) -> Self {
-        let granted = tun.offload();
-        Self {
-            offload: Offload {
-                tcp: granted.tso,
-                udp: granted.uso,
-            },
-            tun,
-        }
-    }
-
-    fn write(&mut self, vnet: &VnetHeader, packet: &[IoSlice<'_>], drops: &DropCounters) {
-        match self.write_once(vnet, packet) {
-            Ok(()) => {}
-            Err(WriteError::Refused) if packet.len() > 1 => {
-                // Some kernels refuse every super-packet: offer no more of them.
-                self.offload = Offload::default();
-                self.write_segments(vnet, packet, drops);
-            }
-            Err(_) => drops.count(DropReason::TunRefused),
-        }
-    }
-
-    fn write_once(&self, vnet: &VnetHeader, packet: &[IoSlice<'_>]) -> Result<(), WriteError> {
-        let header = vnet.encode();
-        let mut pieces = ArrayVec::<IoSlice<'_>, { MAX_PIECES + 1 }>::new();
-        if self.tun.vnet() {
-            pieces.push(IoSlice::new(&header));
-        }
-        pieces.extend(packet.iter().copied().take(MAX_PIECES));
-        self.tun.write(&pieces)
-    }
-
-    /// Writes a super-packet as the packets that it was made of.
-    fn write_segments(&self, vnet: &VnetHeader, packet: &[IoSlice<'_>], drops: &DropCounters) {
-        let whole: Vec<u8> = packet
-            .iter()
-            .flat_map(|piece| piece.iter().copied())
-            .collect();
-        let Ok(segmenter) = segment::plan(vnet, &whole) else {
-            return drops.count(DropReason::TunRefused);
-        };
-        for n in 0..segmenter.count() {
-            let last = n + 1 == segmenter.count();
-            let mut single = vec![
-                0;
-                if last {
-                    segmenter.last_len()
-                } else {
-                    segmenter.segment_len()
-                }
-            ];
-            segmenter.write(&whole, n, &mut single);
-            if self
-                .write_once(&VnetHeader::default(), &[IoSlice::new(&single)])
-                .is_err()
-            {
-                drops.count(DropReason::TunRefused);
-            }
-        }
-    }
 }

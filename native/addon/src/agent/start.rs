@@ -15,18 +15,22 @@ use whalescale_core::handoff::{Crossing, FromReceiver, FromSender};
 use whalescale_core::handshake::mac::MacVerifier;
 use whalescale_core::handshake::tai64n::Tai64n;
 use whalescale_core::identity::Secret;
+use whalescale_core::lane::Lane;
 use whalescale_core::receiver::Receiver;
 use whalescale_core::sender::Sender;
 
+use crate::io::clock;
 use crate::io::entropy::OsEntropy;
 use crate::io::tun::Tun;
 use crate::netlink::{Monitor, Netlink};
 
 use super::control::{self, ControlQueues, ControlSide, EventSink, lock};
 use super::device::Device;
+use super::inlet::Inlet;
 use super::interfaces::Interfaces;
-use super::receive::{Inlet, ReceiveThread};
-use super::transmit::{Outlet, TransmitThread};
+use super::outlet::Outlet;
+use super::receive::ReceiveThread;
+use super::transmit::{TransmitThread, Transmitter};
 use super::{Bells, CROSSINGS, REPORTS, ReceiverUpdate, SenderUpdate, Shared, Threads, UPDATES};
 
 /// What an agent starts with.
@@ -118,8 +122,14 @@ impl Started {
         let sender = Sender::new(Arc::clone(&shared.drops.transmit), start.policy);
         let drops = Arc::clone(&shared.drops.receive);
         let receiver = Receiver::new(verifier, start.depth, drops);
-        let transmit = transmit_thread(sender, queues.transmit, &shared, &start.backend);
-        let receive = receive_thread(receiver, queues.receive, &shared, &start.backend);
+        let transmitter = transmitter(sender, queues.transmit, &shared);
+        let (transmit, receive) = packet_threads(
+            transmitter,
+            receiver,
+            queues.receive,
+            &shared,
+            &start.backend,
+        );
         let settings = Settings {
             secret: start.secret,
             backend: start.backend,
@@ -142,31 +152,38 @@ impl Started {
     }
 }
 
-fn transmit_thread(
-    sender: Sender,
-    queues: TransmitQueues,
-    shared: &Shared,
-    backend: &Arc<dyn AeadBackend>,
-) -> TransmitThread {
-    TransmitThread {
-        backend: Arc::clone(backend),
+fn transmitter(sender: Sender, queues: TransmitQueues, shared: &Shared) -> Transmitter {
+    Transmitter {
         sender,
+        lane: Lane::new(shared.tun.vnet()),
         tun: Arc::clone(&shared.tun),
         updates: queues.updates,
         crossings: queues.crossings,
         reports: queues.reports,
         bells: Arc::clone(&shared.bells),
         outlet: Outlet::default(),
+        answer: [0; 1280],
+        turned: clock::now(),
     }
 }
 
-fn receive_thread(
+/// The two that hand the transmitter to each other. The receive thread begins with it.
+fn packet_threads(
+    transmitter: Transmitter,
     receiver: Receiver,
     queues: ReceiveQueues,
     shared: &Shared,
     backend: &Arc<dyn AeadBackend>,
-) -> ReceiveThread {
-    ReceiveThread {
+) -> (TransmitThread, ReceiveThread) {
+    let (to_transmit, from_receive) = RingBuffer::new(1);
+    let (to_receive, from_transmit) = RingBuffer::new(1);
+    let transmit = TransmitThread {
+        backend: Arc::clone(backend),
+        from_receive,
+        to_receive,
+        bells: Arc::clone(&shared.bells),
+    };
+    let receive = ReceiveThread {
         backend: Arc::clone(backend),
         receiver,
         inlet: Inlet::new(Arc::clone(&shared.tun)),
@@ -176,7 +193,11 @@ fn receive_thread(
         sockets: Arc::new([]),
         bells: Arc::clone(&shared.bells),
         drops: Arc::clone(&shared.drops.receive),
-    }
+        transmitter: Some(Box::new(transmitter)),
+        from_transmit,
+        to_transmit,
+    };
+    (transmit, receive)
 }
 
 /// Starts the three threads.

@@ -1,75 +1,127 @@
-//! The transmit thread: TUN read, route, seal, UDP send, each packet to completion.
+//! Transmitting: TUN read, route, seal, UDP send, each packet to completion.
 //!
-//! It drains the TUN device until that is empty or the slab or the lane is full, seals and sends
+//! A turn drains the TUN device until that is empty or the slab or the lane is full, seals and sends
 //! single packets, and then one super-packet from the lane. It never waits to fill a batch: with
 //! nothing more to read, what there is goes out.
+//!
+//! One thread at a time transmits, the one that has the [`Transmitter`]: the transmit thread while there
+//! is much to do, else the receive thread, which sends what the local stack answers without another
+//! thread having to wake up.
 
 use std::io::{self, IoSlice};
 use std::sync::Arc;
+use std::time::Duration;
 
 use rtrb::{Consumer, Producer};
 use whalescale_core::aead::AeadBackend;
-use whalescale_core::handoff::{Crossing, Endpoint, FromSender};
+use whalescale_core::handoff::{Crossing, FromSender};
 use whalescale_core::inner::vnet::{VNET_LEN, VnetHeader};
 use whalescale_core::lane::Lane;
-use whalescale_core::sender::{Handled, SendError, Sender, Transmit};
+use whalescale_core::sender::{Handled, Sender};
 use whalescale_core::time::Instant;
 
 use crate::aead;
 use crate::io::clock;
 use crate::io::poll::{Interest, Poller};
 use crate::io::tun::Tun;
-use crate::io::udp::{SendOutcome, UdpSocket};
 
-use super::{Bells, SenderUpdate, Sockets, Update, socket};
+use super::outlet::Outlet;
+use super::{Bells, SenderUpdate, Update};
 
-/// Remotes for which segmentation is known to be refused: every interface of a laptop, twice.
-const REFUSALS: usize = 16;
+/// With nothing to send for so long, the receive thread takes over: no bulk flow pauses like that.
+const PAUSE: Duration = Duration::from_millis(5);
 
-pub(super) struct TransmitThread {
-    pub backend: Arc<dyn AeadBackend>,
+/// Packets further apart than this are not of one burst.
+const ALONE: Duration = Duration::from_millis(1);
+
+/// All that transmitting takes.
+pub(super) struct Transmitter {
     pub sender: Sender,
+    pub lane: Lane,
     pub tun: Arc<Tun>,
     pub updates: Consumer<SenderUpdate>,
     pub crossings: Consumer<Crossing>,
     pub reports: Producer<FromSender>,
     pub bells: Arc<Bells>,
     pub outlet: Outlet,
+    /// Room for what the local stack is told of a packet that is too long.
+    pub answer: [u8; 1280],
+    /// When the receive thread last did it.
+    pub turned: Instant,
 }
 
-/// The sockets, and where segmentation offload was refused.
-#[derive(Default)]
-pub(super) struct Outlet {
-    sockets: Option<Sockets>,
-    refused: Vec<Endpoint>,
+pub(super) struct TransmitThread {
+    pub backend: Arc<dyn AeadBackend>,
+    pub from_receive: Consumer<Box<Transmitter>>,
+    pub to_receive: Producer<Box<Transmitter>>,
+    pub bells: Arc<Bells>,
 }
 
 impl TransmitThread {
     pub(super) fn run(mut self) -> io::Result<()> {
         aead::warm_up(&*self.backend);
-        let mut lane = Lane::new(self.tun.vnet());
-        let mut woken = false;
+        let mut poller = Poller::new();
+        poller.add(&self.bells.relief, Interest::Read);
+        while !self.bells.stopping() {
+            if let Ok(mut transmitter) = self.from_receive.pop() {
+                transmitter.run()?;
+                // There is only the one, so there is room.
+                let _ = self.to_receive.push(transmitter);
+                self.bells.receive.signal();
+            }
+            poller.wait(None)?;
+            self.bells.relief.drain();
+        }
+        Ok(())
+    }
+}
+
+impl Transmitter {
+    /// Transmits until little is to be sent.
+    fn run(&mut self) -> io::Result<()> {
         let mut poller = Poller::new();
         poller.add(&*self.tun, Interest::Read);
         let bell = poller.add(&self.bells.transmit, Interest::Read);
+        let (mut woken, mut paused) = (false, false);
         while !self.bells.stopping() {
-            self.take_updates();
-            self.take_crossings();
-            let emptied = self.drain_tun(&mut lane, woken)?;
-            self.flush();
-            self.send_first(&mut lane);
-            self.hand_over_reports();
-            woken = emptied && lane.is_empty();
+            woken = self.turn(woken)?;
+            let due = self.sender.next_timeout();
+            if woken && paused && due.is_none() {
+                break;
+            }
             if woken {
-                let now = clock::now();
-                let timeout = self.sender.next_timeout().map(|due| due - now);
-                poller.wait(timeout)?;
+                let since = clock::now();
+                poller.wait(due.map(|due| due - since))?;
+                paused = clock::now() - since >= PAUSE;
                 if poller.readable(bell) {
                     self.bells.transmit.drain();
                 }
             }
         }
         Ok(())
+    }
+
+    /// Sends what there is; says whether that was little, and nothing is to be sent later. A packet
+    /// after a pause is mostly alone: what may follow shows when the device is waited for.
+    pub(super) fn send_little(&mut self) -> io::Result<bool> {
+        let now = clock::now();
+        let alone = now - self.turned >= ALONE;
+        self.turned = now;
+        let emptied = self.turn(alone)?;
+        let little = emptied || alone && self.lane.is_empty();
+        Ok(little && self.sender.next_timeout().is_none())
+    }
+
+    /// Takes what the other threads have, reads the device and sends; says whether nothing was left.
+    /// After a pause (`woken`) the first packet does not wait for what may follow.
+    fn turn(&mut self, woken: bool) -> io::Result<bool> {
+        self.take_updates();
+        self.take_crossings();
+        let emptied = self.drain_tun(woken)?;
+        self.flush();
+        self.send_first();
+        self.hand_over_reports();
+        Ok(emptied && self.lane.is_empty())
     }
 
     fn take_updates(&mut self) {
@@ -80,10 +132,7 @@ impl TransmitThread {
                     sender.handle_update(update, clock::now(), |transmit| outlet.send(&transmit));
                 }
                 Update::Sockets(sockets) => {
-                    *outlet = Outlet {
-                        sockets: Some(sockets),
-                        refused: Vec::new(),
-                    }
+                    *outlet = Outlet::new(sockets);
                 }
             }
         }
@@ -100,10 +149,10 @@ impl TransmitThread {
 
     /// Reads until the device is empty (true), or the slab or the lane is full (false). After a pause
     /// the first packet does not wait for what may follow (false).
-    fn drain_tun(&mut self, lane: &mut Lane, woken: bool) -> io::Result<bool> {
+    fn drain_tun(&mut self, woken: bool) -> io::Result<bool> {
         let now = clock::now();
         while !self.sender.is_full() {
-            let Some(room) = lane.room() else {
+            let Some(room) = self.lane.room() else {
                 return Ok(false);
             };
             let Some(len) = self.tun.read(room)? else {
@@ -111,8 +160,15 @@ impl TransmitThread {
             };
             // The packet may answer what came from a new address: that is here before the packet is.
             self.take_crossings();
+            let Self {
+                lane,
+                sender,
+                tun,
+                answer,
+                ..
+            } = self;
             if let Some(read) = lane.take(len, now) {
-                self.send_packet(read, now);
+                send_packet(sender, tun, read, now, answer);
                 if woken {
                     return Ok(false);
                 }
@@ -122,40 +178,24 @@ impl TransmitThread {
     }
 
     /// Seals and sends the super-packet that has waited longest.
-    fn send_first(&mut self, lane: &mut Lane) {
+    fn send_first(&mut self) {
         let now = clock::now();
+        let Self {
+            lane,
+            sender,
+            tun,
+            answer,
+            ..
+        } = self;
         let Some((read, shed)) = lane.first(now) else {
             return;
         };
         if shed {
-            self.sender.shed();
+            sender.shed();
         }
-        self.send_packet(read, now);
+        send_packet(sender, tun, read, now, answer);
         self.flush();
-        lane.release(now);
-    }
-
-    fn send_packet(&mut self, read: &[u8], now: Instant) {
-        let header_len = if self.tun.vnet() { VNET_LEN } else { 0 };
-        let Some((header, packet)) = read.split_at_checked(header_len) else {
-            return;
-        };
-        let vnet = header
-            .first_chunk()
-            .map_or_else(VnetHeader::default, VnetHeader::parse);
-        let mut answer = [0; 1280];
-        if let Handled::TooLong(len) = self.sender.handle_packet(&vnet, packet, now, &mut answer) {
-            self.answer(answer.get(..len).unwrap_or_default());
-        }
-    }
-
-    /// Gives the local stack an ICMP message; if the device does not take it, the next packet gets one.
-    fn answer(&self, packet: &[u8]) {
-        let header = [0; VNET_LEN];
-        let header = if self.tun.vnet() { &header[..] } else { &[] };
-        let _ = self
-            .tun
-            .write(&[IoSlice::new(header), IoSlice::new(packet)]);
+        self.lane.release(now);
     }
 
     fn flush(&mut self) {
@@ -175,52 +215,23 @@ impl TransmitThread {
     }
 }
 
-impl Outlet {
-    fn send(&mut self, transmit: &Transmit<'_>) -> Result<(), SendError> {
-        let sockets = self.sockets.as_deref().ok_or(SendError::Failed)?;
-        let socket = socket(sockets, transmit.endpoint.socket).ok_or(SendError::Failed)?;
-        let single = transmit.datagrams.len() <= transmit.stride;
-        let segmented = socket.granted().gso && !self.refused.contains(&transmit.endpoint);
-        if !single && !segmented {
-            return send_plain(socket, transmit);
-        }
-        match socket.send(
-            &transmit.endpoint.remote,
-            transmit.datagrams,
-            transmit.stride,
-        ) {
-            SendOutcome::NoSegmentation => {
-                let outcome = send_plain(socket, transmit);
-                if outcome != Err(SendError::TooBig) && self.refused.len() < REFUSALS {
-                    self.refused.push(transmit.endpoint);
-                }
-                outcome
-            }
-            outcome => result_of(outcome),
-        }
+/// Gives the machine what was read from the device, and the device the answer to what is too long.
+fn send_packet(sender: &mut Sender, tun: &Tun, read: &[u8], now: Instant, answer: &mut [u8; 1280]) {
+    let header_len = if tun.vnet() { VNET_LEN } else { 0 };
+    let Some((header, packet)) = read.split_at_checked(header_len) else {
+        return;
+    };
+    let vnet = header
+        .first_chunk()
+        .map_or_else(VnetHeader::default, VnetHeader::parse);
+    if let Handled::TooLong(len) = sender.handle_packet(&vnet, packet, now, answer) {
+        write_answer(tun, answer.get(..len).unwrap_or_default());
     }
 }
 
-fn send_plain(socket: &UdpSocket, transmit: &Transmit<'_>) -> Result<(), SendError> {
-    result_of(
-        socket
-            .send_plain(
-                &transmit.endpoint.remote,
-                transmit.datagrams,
-                transmit.stride,
-            )
-            .1,
-    )
-}
-
-/// What the core hears of a send. A full buffer drops: waiting would stall every other peer.
-fn result_of(outcome: SendOutcome) -> Result<(), SendError> {
-    match outcome {
-        SendOutcome::Sent => Ok(()),
-        SendOutcome::WouldBlock | SendOutcome::NoBuffers => Err(SendError::Full),
-        SendOutcome::TooBig => Err(SendError::TooBig),
-        SendOutcome::NoSegmentation | SendOutcome::Unreachable(_) | SendOutcome::Failed(_) => {
-            Err(SendError::Failed)
-        }
-    }
+/// Gives the local stack an ICMP message; if the device does not take it, the next packet gets one.
+fn write_answer(tun: &Tun, packet: &[u8]) {
+    let header = [0; VNET_LEN];
+    let header = if tun.vnet() { &header[..] } else { &[] };
+    let _ = tun.write(&[IoSlice::new(header), IoSlice::new(packet)]);
 }

@@ -83,12 +83,14 @@ impl Poller {
 
     /// Adds `fd` and returns its slot.
     pub fn add(&mut self, fd: &impl AsFd, interest: Interest) -> usize {
+        let slot = self.0.len();
         self.0.push(libc::pollfd {
             fd: fd.as_fd().as_raw_fd(),
-            events: interest.events(),
+            events: 0,
             revents: 0,
         });
-        self.0.len() - 1
+        self.set_interest(slot, interest);
+        slot
     }
 
     /// Empties the set, to be filled anew when the sockets have changed; keeps the memory.
@@ -100,6 +102,9 @@ impl Poller {
     pub fn set_interest(&mut self, slot: usize, interest: Interest) {
         if let Some(entry) = self.0.get_mut(slot) {
             entry.events = interest.events();
+            // A negative descriptor is passed over, also when it is broken (poll(2)).
+            let fd = entry.fd.max(!entry.fd);
+            entry.fd = if interest == Interest::None { !fd } else { fd };
         }
     }
 

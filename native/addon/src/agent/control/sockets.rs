@@ -53,12 +53,17 @@ impl ControlSide {
     fn take_sockets(&mut self, refreshed: Refreshed) -> Option<io::Error> {
         if let Some(sockets) = refreshed.sockets {
             self.sockets = Arc::clone(&sockets);
-            let (receive, transmit) = (&self.shared.bells.receive, &self.shared.bells.transmit);
+            let bells = &self.shared.bells;
             let for_receiver = Update::Sockets(Arc::clone(&sockets));
-            hand_over(&mut self.queues.receiver, for_receiver, receive);
-            hand_over(&mut self.queues.sender, Update::Sockets(sockets), transmit);
-            receive.signal();
-            transmit.signal();
+            hand_over(&mut self.queues.receiver, for_receiver, || {
+                bells.receive.signal()
+            });
+            let for_sender = Update::Sockets(sockets);
+            hand_over(&mut self.queues.sender, for_sender, || {
+                bells.wake_transmitter()
+            });
+            bells.receive.signal();
+            bells.wake_transmitter();
         }
         if let Some(locals) = refreshed.locals {
             // Cannot be refused: it names no peer.
