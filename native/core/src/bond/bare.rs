@@ -210,9 +210,9 @@ impl Switch {
         self.turn(Opinion::Unknown);
     }
 
-    /// Whether `bytes` for a single path are to be bonded.
-    pub fn wants(&mut self, now: Instant, bytes: usize) -> bool {
-        let bulk = self.is_bulk(now, bytes);
+    /// Whether `bytes` for a single path are to be bonded. A `full` packet is the beginning of bulk.
+    pub fn wants(&mut self, now: Instant, bytes: usize, full: bool) -> bool {
+        let bulk = self.is_bulk(now, bytes) || full;
         match self.opinion {
             Opinion::Unknown if bulk => self.turn(Opinion::OnTrial),
             Opinion::OnTrial if self.sent >= TRIAL => self.judge(now),
