@@ -314,6 +314,7 @@ mod tests {
             bytes: vec![0; 1000],
             inner: 9,
             queued: at(0),
+            early: false,
             sequence: None,
         };
         queue.reinstate(dropped);

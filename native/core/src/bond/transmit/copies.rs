@@ -1,7 +1,7 @@
 //! Second copies: the very same datagram once more, within a budget, where a loss costs more than that.
 //!
 //! The latency class has them on another path, so that neither a loss nor a path's death holds it up.
-//! The first packets of a flow have them on the same path, at once, where that path loses: their repair
+//! The first packets of a flow over a single path have them at once, where that path loses: their repair
 //! takes a round trip, in which a slow start that has barely begun comes to an end, either by the loss
 //! or by the delay (HyStart, RFC 9406), and what it has not found by then takes the flow seconds to find.
 
@@ -43,7 +43,7 @@ impl Bond {
         self.duplicates_left = (self.duplicates_left + bytes * DUPLICATES).min(DUPLICATES_SAVED);
         let elsewhere = packet.sequence.is_none() && self.paths.len() > 1;
         let loses = path.model.loss().is_none_or(|loss| loss >= LOSS_ON);
-        let again = packet.early && loses && !elsewhere;
+        let again = packet.early && loses && self.paths.len() == 1;
         let affordable = (elsewhere || again) && self.duplicates_left >= bytes && !everywhere;
         if affordable {
             self.duplicates_left -= bytes;
