@@ -73,6 +73,11 @@ export interface OpenConfig {
   aead?: string
   /** How packets are spread over several paths, by name; without it, `edpf`. */
   scheduler?: string
+  /**
+   * Packets that the reordering buffer of one peer holds at most; without it, what the paths'
+   * rates and delays ask for.
+   */
+  depth?: number
 }
 
 export interface PathStats {

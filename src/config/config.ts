@@ -40,6 +40,8 @@ export type Config = {
   readonly stateDir: string
   readonly controlSocket: string
   readonly scheduler: string
+  /** Packets that the reordering buffer of one peer holds at most. */
+  readonly depth: number | 'auto'
   /** Names of interfaces; `auto` is every one that is fit. */
   readonly paths: {
     readonly interfaces: readonly string[]
@@ -96,6 +98,7 @@ export function configOf(written: ConfigFile, file: string): Config {
     stateDir: resolve(base, node.state_dir),
     controlSocket: resolve(base, node.control_socket),
     scheduler: written.multipath.scheduler,
+    depth: written.multipath.depth,
     paths: written.paths,
     peers: written.peer.map((peer) => peerOf(peer, base)),
   }

@@ -18,6 +18,8 @@ const longestInterfaceName = 15
 const smallestMtu = 1280
 /** The longest UDP payload over IPv4 (65507), less the 32 bytes around a sealed packet, in 16s. */
 const largestMtu = 65456
+/** What the reordering buffer of one peer can span (`SPAN` of `bond::reorder`). */
+const deepest = 16384
 /** Peers and prefixes are kept in memory and in routing tables; a home or a company fits well. */
 const mostPeers = 4096
 const mostPrefixes = 256
@@ -177,7 +179,7 @@ const node = z.strictObject({
 const paths = z.strictObject({
   interfaces: described(
     z._default(interfaceNames, ['auto']),
-    'interfaces to use, or "auto" for every one that is up and has a route',
+    'interfaces to use, or "auto" for every one that is up and has an address',
   ),
   exclude: described(z._default(interfaceNames, []), 'interfaces never to use'),
   metered: described(z._default(interfaceNames, []), 'interfaces that cost money'),
@@ -187,6 +189,13 @@ const multipath = z.strictObject({
   scheduler: described(
     z._default(z.enum(['edpf', 'wrr', 'minrtt', 'redundant']), 'edpf'),
     'how packets are spread over the paths',
+  ),
+  depth: described(
+    z._default(
+      z.union([z.literal('auto'), z.int().check(z.minimum(1), z.maximum(deepest))]),
+      'auto',
+    ),
+    'packets that the reordering buffer holds at most: "auto" goes by the rates and delays of the paths',
   ),
 })
 
@@ -205,7 +214,10 @@ const peer = z.strictObject({
     z._default(z.array(prefix).check(z.maxLength(mostPrefixes)), []),
     'overlay prefixes that are this peer',
   ),
-  anchor: described(z._default(z.boolean(), false), 'whether it is reachable and may relay'),
+  anchor: described(
+    z._default(z.boolean(), false),
+    'whether it is reachable and stable: it is asked first where others are',
+  ),
   preshared_key_file: described(
     z.optional(path),
     'file made by `wg genpsk`, relative to this file, mode 0600',

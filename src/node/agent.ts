@@ -258,7 +258,7 @@ export class Agent {
   }
 
   #openConfig({ tun, keyFd, timestampFloor }: Resources): Parameters<Native['open']>[0] {
-    const { mtu, aead, scheduler } = this.#config
+    const { mtu, aead, scheduler, depth } = this.#config
     return {
       tunFd: tun.fd,
       tunName: tun.name,
@@ -267,6 +267,7 @@ export class Agent {
       scheduler,
       ...(mtu === 'auto' ? {} : { mtu }),
       ...(aead === 'auto' ? {} : { aead }),
+      ...(depth === 'auto' ? {} : { depth }),
       ...(timestampFloor === undefined ? {} : { timestampFloor }),
     }
   }

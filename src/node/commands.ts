@@ -64,6 +64,7 @@ const fixed = {
   stateDir: 'state_dir',
   controlSocket: 'control_socket',
   scheduler: 'scheduler',
+  depth: 'depth',
 } as const satisfies Partial<Record<keyof Config, string>>
 
 /** Which keys differ that only a restart can change. */

@@ -136,6 +136,7 @@ void t.test(
     ])
     const result = await whalescale(node.namespace, ['up', node.configFile])
     t.equal(result.code, 2)
+    t.match(result.stderr, `${node.configFile}:${lineOf(node, '[node]')}: `)
     t.match(result.stderr, /interface whale0 exists already; /)
     const { stdout } = await node.namespace.exec('ip', ['-d', 'link', 'show', 'whale0'])
     t.match(stdout, /veth/)

@@ -40,6 +40,7 @@ control_socket = "/tmp/w.sock"
 
 [multipath]
 scheduler = "wrr"
+depth = 128
 
 [[peer]]
 name = "anchor"
@@ -64,6 +65,7 @@ wireguard_public_key = "${otherKey}"
     mtu: 1400,
     stateDir: '/etc/whalescale/state',
     scheduler: 'wrr',
+    depth: 128,
   })
   t.same(config.peers[0], {
     id: nodeId,
@@ -91,6 +93,7 @@ t.test('what is left out takes the defaults of the contract', (t) => {
     stateDir: '/var/lib/whalescale',
     controlSocket: '/run/whalescale/whalescale.sock',
     scheduler: 'edpf',
+    depth: 'auto',
     peers: [],
   })
   t.end()
@@ -129,6 +132,7 @@ const mistakes: [name: string, text: string, expected: RegExp][] = [
     `${head}control_socket = "/${'x'.repeat(104)}"\n`,
     /^c\.toml:3: node\.control_socket: .* too long for a socket; name one/,
   ],
+  ['no depth', `${head}[multipath]\ndepth = 0\n`, /:4: multipath\.depth: /],
   ['a bad scheduler', `${head}[multipath]\nscheduler = "x"\n`, /:4: .*one of "edpf", "wrr"/],
   [
     'a bad node id',

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { pathsTable } from '#src/cli/commands/paths.js'
+import { bondLines, pathsTable } from '#src/cli/commands/paths.js'
 import type { PathsView } from '#src/node/views.js'
 
 type Path = PathsView['peers'][number]['paths'][number]
@@ -70,5 +70,21 @@ t.test('a path that was not there before has no rate yet', (t) => {
   const now = view(path(0, '10.0.0.1:1', 1_250_000))
   const [, line] = pathsTable(now, { view: view(), elapsedMs: 1000 }).split('\n')
   t.match(line, / -$/)
+  t.end()
+})
+
+t.test('what bonding did for a peer is told below the table', (t) => {
+  const [peer] = view().peers
+  if (peer === undefined) throw new Error('the view has no peer')
+  const busy = { ...peer, reorderHeld: 7, repaired: 3, late: null }
+  t.equal(
+    bondLines({ schema: 1, peers: [busy] }),
+    '\n\nb: edpf, inner MTU 1400; packets held 7, timed out 0, repaired 3, duplicated 0, late -',
+  )
+  t.end()
+})
+
+t.test('while bonding had nothing to do, nothing is told of it', (t) => {
+  t.equal(bondLines(view()), '')
   t.end()
 })

@@ -10,9 +10,9 @@ use std::time::Duration;
 
 use crate::time::Instant;
 
-/// Delay that is tolerated: some three super-packets of 64 KiB at 5 Gbit/s, enough to keep both ends
-/// of a tunnel busy, and about what an idle tunnel's round trip is.
-const TARGET: Duration = Duration::from_micros(400);
+/// Delay that is tolerated: some seven super-packets of 64 KiB at 5 Gbit/s, enough to keep both ends
+/// of a tunnel busy, and no more than a few round trips of an idle tunnel.
+const TARGET: Duration = Duration::from_micros(800);
 /// How long the delay may exceed [`TARGET`] before the first drop: several round trips of a flow
 /// that finds no other queue, and longer than the time slice which a scheduler takes from a thread.
 const INTERVAL: Duration = Duration::from_millis(5);

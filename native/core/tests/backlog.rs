@@ -35,7 +35,7 @@ fn drops(bytes: usize, took: Duration, rest: Duration, span: Duration) -> Vec<Du
 
 #[test]
 fn short_batches_lose_nothing() {
-    assert_eq!(drops(4 * SUPER, us(300), us(0), us(500_000)), []);
+    assert_eq!(drops(4 * SUPER, us(750), us(0), us(500_000)), []);
 }
 
 #[test]

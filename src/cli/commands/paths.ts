@@ -1,4 +1,7 @@
-/** `whalescale paths`: one line per path of every peer, redrawn each second with `--watch`. */
+/**
+ * `whalescale paths`: one line per path of every peer, and one for what bonding did for a peer;
+ * redrawn each second with `--watch`.
+ */
 import { setTimeout as delay } from 'node:timers/promises'
 import { ExitCode } from '../../errors.js'
 import type { PathsView } from '../../node/views.js'
@@ -86,6 +89,26 @@ export function pathsTable(
   return table(titles, rows(view, bars))
 }
 
+/** What bonding has done for a peer so far; nothing while it had nothing to do. */
+function bondLine(peer: PathsView['peers'][number]): string[] {
+  const counters = [
+    ['held', peer.reorderHeld],
+    ['timed out', peer.reorderTimeouts],
+    ['repaired', peer.repaired],
+    ['duplicated', peer.duplicates],
+    ['late', peer.late],
+  ] as const
+  if (counters.every(([, count]) => (count ?? 0) === 0)) return []
+  const counted = counters.map(([what, count]) => `${what} ${count ?? '-'}`).join(', ')
+  return [`${peer.name}: ${peer.scheduler}, inner MTU ${peer.innerMtu}; packets ${counted}`]
+}
+
+/** One line for each peer with something to tell, after an empty one. */
+export function bondLines({ peers }: PathsView): string {
+  const lines = peers.flatMap(bondLine)
+  return lines.length === 0 ? '' : `\n\n${lines.join('\n')}`
+}
+
 export async function paths(target: Target & { watch: boolean }): Promise<ExitCode> {
   const client = await clientOf(target)
   let before: { view: PathsView; at: number } | undefined
@@ -96,7 +119,7 @@ export async function paths(target: Target & { watch: boolean }): Promise<ExitCo
     else {
       const redraw = target.watch && process.stdout.isTTY
       const last = before && { view: before.view, elapsedMs: at - before.at }
-      print((redraw ? clearScreen : '') + pathsTable(view, last))
+      print((redraw ? clearScreen : '') + pathsTable(view, last) + bondLines(view))
     }
     before = { view, at }
   }

@@ -4,48 +4,33 @@
 //! Whoever holds the lock is control: its thread when a bell rings or a deadline passes, a
 //! JavaScript call when it brings commands. Every turn ends with all outputs carried out.
 
+mod sockets;
+mod status;
+
 use std::io;
-use std::net::SocketAddr;
-use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use rtrb::{Consumer, Producer, RingBuffer};
-use whalescale_core::aead::AeadBackend;
-use whalescale_core::bond::schedule::Policy;
-use whalescale_core::control::{
-    Command, CommandError, Control, Event, Output, PeerStatus, Settings,
-};
-use whalescale_core::drops::{DROP_REASONS, DropCounters};
+use rtrb::{Consumer, Producer};
+use whalescale_core::control::{Command, CommandError, Control, Event, Output};
 use whalescale_core::handoff::{Endpoint, FromReceiver, FromSender};
-use whalescale_core::handshake::mac::MacVerifier;
-use whalescale_core::handshake::tai64n::Tai64n;
-use whalescale_core::identity::Secret;
-use whalescale_core::receiver::Receiver;
-use whalescale_core::sender::Sender;
 use whalescale_core::time::{Instant, Now};
 
 use crate::io::clock;
-use crate::io::entropy::OsEntropy;
-use crate::io::poll::{Interest, Poller};
-use crate::io::tun::Tun;
-use crate::io::udp::{Granted, UdpSocket};
-use crate::netlink::{self, Monitor, Netlink};
+use crate::io::poll::{EventFd, Interest, Poller};
+use crate::netlink::Monitor;
 
 use super::device::{Device, DeviceError};
-use super::interfaces::{Interfaces, Refreshed, Wish};
-use super::receive::{Inlet, ReceiveThread};
-use super::transmit::{Outlet, TransmitThread};
-use super::{
-    Bells, CROSSINGS, REPORTS, ReceiverUpdate, SenderUpdate, Sockets, Threads, UPDATES, Update,
-    socket,
-};
+use super::interfaces::Interfaces;
+use super::{Bells, ReceiverUpdate, SenderUpdate, Shared, Sockets, Update, socket};
 
-/// Changes of routes alone are gathered for this long.
-const ROUTES_SETTLE: Duration = Duration::from_millis(200);
+pub use status::SocketStatus;
 
 /// News of one batch at most: bounds what waits for a busy JavaScript to 37 MiB of messages.
 const BATCH: usize = 128;
+
+/// Where news goes. It must not block.
+pub type EventSink = Box<dyn FnMut(Vec<AgentEvent>) + Send>;
 
 /// News for JavaScript.
 pub enum AgentEvent {
@@ -57,49 +42,25 @@ pub enum AgentEvent {
     Fatal(String),
 }
 
-/// What an agent starts with.
-pub struct Start {
-    pub secret: Secret,
-    pub backend: Arc<dyn AeadBackend>,
-    pub tun: OwnedFd,
-    pub tun_name: String,
-    pub vnet: bool,
-    pub inner_mtu: Option<u16>,
-    pub timestamp_floor: Tai64n,
-    pub policy: Policy,
-}
-
-/// What people see of a socket.
-pub struct SocketStatus {
-    pub interface: Option<String>,
-    pub local: SocketAddr,
-    pub granted: Granted,
-    pub kernel_drops: u32,
-}
-
-/// A running agent: its threads, and control behind its lock.
-pub struct Started {
-    pub control: Arc<Mutex<ControlSide>>,
-    // Last, so that the threads are joined before control goes.
-    threads: Threads,
+/// Control's ends of the queues.
+pub(super) struct ControlQueues {
+    pub sender: Producer<SenderUpdate>,
+    pub receiver: Producer<ReceiverUpdate>,
+    pub sender_reports: Consumer<FromSender>,
+    pub receiver_reports: Consumer<FromReceiver>,
 }
 
 /// Everything that the control lock guards.
 pub struct ControlSide {
     control: Control,
-    sender: Producer<SenderUpdate>,
-    receiver: Producer<ReceiverUpdate>,
-    sender_reports: Consumer<FromSender>,
-    receiver_reports: Consumer<FromReceiver>,
+    queues: ControlQueues,
     sockets: Sockets,
     interfaces: Interfaces,
     /// When changed routes are to be looked at.
     routes_at: Option<Instant>,
     device: Device,
-    tun: Arc<Tun>,
-    drops: [Arc<DropCounters>; 3],
-    bells: Arc<Bells>,
-    events: Box<dyn FnMut(Vec<AgentEvent>) + Send>,
+    shared: Shared,
+    events: EventSink,
     news: Vec<AgentEvent>,
 }
 
@@ -109,110 +70,12 @@ pub fn lock(control: &Mutex<ControlSide>) -> MutexGuard<'_, ControlSide> {
     control.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl Started {
-    /// Starts the threads. `events` takes news in batches and must not block.
-    ///
-    /// # Errors
-    /// The device or a thread could not be set up.
-    pub fn start(start: Start, events: Box<dyn FnMut(Vec<AgentEvent>) + Send>) -> io::Result<Self> {
-        let tun = Arc::new(Tun::adopt(start.tun, start.vnet)?);
-        let device = Device::open(&start.tun_name)?;
-        // Before the first list is made, so that no change is missed.
-        let monitor = Monitor::open()?;
-        let interfaces = Interfaces::new(Netlink::open()?, device.index());
-        let drops: [Arc<DropCounters>; 3] = Default::default();
-        let [sender_drops, receiver_drops, control_drops] = &drops;
-        let verifier = MacVerifier::new(&start.secret.public_key());
-        let (to_sender, sender_updates) = RingBuffer::new(UPDATES);
-        let (to_receiver, receiver_updates) = RingBuffer::new(UPDATES);
-        let (sender_reports, from_sender) = RingBuffer::new(REPORTS);
-        let (receiver_reports, from_receiver) = RingBuffer::new(REPORTS);
-        let (to_transmit, crossings) = RingBuffer::new(CROSSINGS);
-        let bells = Arc::new(Bells::new()?);
-        let transmit = TransmitThread {
-            backend: Arc::clone(&start.backend),
-            sender: Sender::new(Arc::clone(sender_drops), start.policy),
-            tun: Arc::clone(&tun),
-            updates: sender_updates,
-            crossings,
-            reports: sender_reports,
-            bells: Arc::clone(&bells),
-            outlet: Outlet::default(),
-        };
-        let receive = ReceiveThread {
-            backend: Arc::clone(&start.backend),
-            receiver: Receiver::new(verifier, Arc::clone(receiver_drops)),
-            inlet: Inlet::new(Arc::clone(&tun)),
-            updates: receiver_updates,
-            crossings: to_transmit,
-            reports: receiver_reports,
-            sockets: Arc::new([]),
-            bells: Arc::clone(&bells),
-            drops: Arc::clone(receiver_drops),
-        };
-        let settings = Settings {
-            secret: start.secret,
-            backend: start.backend,
-            entropy: Box::new(OsEntropy::new()?),
-            timestamp_floor: start.timestamp_floor,
-            inner_mtu: start.inner_mtu,
-            drops: Arc::clone(control_drops),
-        };
-        let control = Arc::new(Mutex::new(ControlSide {
-            control: Control::new(settings),
-            sender: to_sender,
-            receiver: to_receiver,
-            sender_reports: from_sender,
-            receiver_reports: from_receiver,
-            sockets: Arc::new([]),
-            interfaces,
-            routes_at: None,
-            device,
-            tun,
-            drops,
-            bells: Arc::clone(&bells),
-            events,
-            news: Vec::new(),
-        }));
-        let threads = spawn(&control, transmit, receive, bells, monitor)?;
-        Ok(Self { control, threads })
-    }
-
-    /// Stops the threads and waits for them. The device and its routes go with the descriptor.
-    pub fn stop(self) {
-        drop(self.threads);
-    }
-}
-
-/// Starts the three threads.
-fn spawn(
-    control: &Arc<Mutex<ControlSide>>,
-    transmit: TransmitThread,
-    receive: ReceiveThread,
-    bells: Arc<Bells>,
-    monitor: Monitor,
-) -> io::Result<Threads> {
-    let mut threads = Threads::new(Arc::clone(&bells));
-    threads.spawn("ws-transmit", fatal(control), move || transmit.run())?;
-    threads.spawn("ws-receive", fatal(control), move || receive.run())?;
-    let side = Arc::clone(control);
-    threads.spawn("ws-control", fatal(control), move || {
-        run(&side, &bells, monitor)
-    })?;
-    Ok(threads)
-}
-
-fn fatal(control: &Arc<Mutex<ControlSide>>) -> impl FnOnce(String) + Send + 'static {
-    let control = Arc::clone(control);
-    move |message| {
-        let mut side = lock(&control);
-        side.news.push(AgentEvent::Fatal(message));
-        side.publish();
-    }
-}
-
 /// The control thread.
-fn run(control: &Mutex<ControlSide>, bells: &Bells, mut monitor: Monitor) -> io::Result<()> {
+pub(super) fn run(
+    control: &Mutex<ControlSide>,
+    bells: &Bells,
+    mut monitor: Monitor,
+) -> io::Result<()> {
     let mut poller = Poller::new();
     poller.add(&bells.control, Interest::Read);
     let changes = poller.add(&monitor, Interest::Read);
@@ -237,16 +100,43 @@ fn now() -> Now {
 }
 
 impl ControlSide {
+    pub(super) fn new(
+        control: Control,
+        queues: ControlQueues,
+        shared: Shared,
+        interfaces: Interfaces,
+        device: Device,
+        events: EventSink,
+    ) -> Self {
+        Self {
+            control,
+            queues,
+            sockets: Arc::new([]),
+            interfaces,
+            routes_at: None,
+            device,
+            shared,
+            events,
+            news: Vec::new(),
+        }
+    }
+
+    /// A thread has failed: the agent cannot go on.
+    pub(super) fn fail(&mut self, message: String) {
+        self.news.push(AgentEvent::Fatal(message));
+        self.publish();
+    }
+
     /// Handles all that is waiting and due; returns how long nothing will be.
     fn turn(&mut self) -> Option<Duration> {
         let present = now();
-        while let Ok(report) = self.receiver_reports.pop() {
+        while let Ok(report) = self.queues.receiver_reports.pop() {
             self.control.handle_receiver(report, present);
             // One at a time: an answer must follow the key that it announces.
             self.carry_out();
         }
         // After those: what arrived may have brought the key that the send machine asks for.
-        while let Ok(report) = self.sender_reports.pop() {
+        while let Ok(report) = self.queues.sender_reports.pop() {
             self.control.handle_sender(report, present);
         }
         if self
@@ -256,31 +146,14 @@ impl ControlSide {
         {
             self.control.handle_timeout(present);
         }
-        if [self.interfaces.retry_at(), self.routes_at]
-            .iter()
-            .flatten()
-            .any(|at| *at <= present.instant)
-        {
-            self.routes_at = None;
+        if self.refresh_at().is_some_and(|due| due <= present.instant) {
             self.refresh_sockets();
         }
         self.carry_out();
         self.publish();
         let later = clock::now();
-        let core = self.control.next_timeout(later);
-        let next = [core, self.interfaces.retry_at(), self.routes_at];
+        let next = [self.control.next_timeout(later), self.refresh_at()];
         next.into_iter().flatten().min().map(|due| due - later)
-    }
-
-    /// Links and addresses count at once; routes, of which a router changes thousands, a little later.
-    fn network_changed(&mut self, events: &[netlink::Event]) {
-        if events.iter().any(|event| *event != netlink::Event::Routes) {
-            self.routes_at = None;
-            self.refresh_sockets();
-            self.publish();
-        } else if !events.is_empty() && self.routes_at.is_none() {
-            self.routes_at = Some(clock::now() + ROUTES_SETTLE);
-        }
     }
 
     /// Takes a command from outside; call [`Self::finish`] after the last of several.
@@ -295,7 +168,7 @@ impl ControlSide {
     pub fn finish(&mut self) {
         self.carry_out();
         self.publish();
-        self.bells.control.signal();
+        self.shared.bells.control.signal();
     }
 
     fn carry_out(&mut self) {
@@ -303,14 +176,18 @@ impl ControlSide {
         while let Some(output) = self.control.poll_output() {
             match output {
                 Output::Sender(update) => {
-                    hand_over(&mut self.sender, Update::Core(update), &self.bells.transmit);
+                    hand_over(
+                        &mut self.queues.sender,
+                        Update::Core(update),
+                        &self.shared.bells.transmit,
+                    );
                     sender_told = true;
                 }
                 Output::Receiver(update) => {
                     hand_over(
-                        &mut self.receiver,
+                        &mut self.queues.receiver,
                         Update::Core(update),
-                        &self.bells.receive,
+                        &self.shared.bells.receive,
                     );
                     receiver_told = true;
                 }
@@ -319,10 +196,10 @@ impl ControlSide {
             }
         }
         if receiver_told {
-            self.bells.receive.signal();
+            self.shared.bells.receive.signal();
         }
         if sender_told {
-            self.bells.transmit.signal();
+            self.shared.bells.transmit.signal();
         }
     }
 
@@ -355,54 +232,6 @@ impl ControlSide {
         }
     }
 
-    /// Opens UDP sockets on the wished interfaces, now and whenever these change.
-    ///
-    /// # Errors
-    /// None are open and not one could be, or the port was taken from the start.
-    pub fn set_sockets(&mut self, wish: Wish) -> io::Result<()> {
-        let is_first = self.sockets().is_empty();
-        self.interfaces.set_wish(wish);
-        let refreshed = self.interfaces.refresh(clock::now());
-        let failed = self.take_sockets(refreshed.map_err(io::Error::other)?);
-        match failed {
-            Some(error) if is_first && error.kind() == io::ErrorKind::AddrInUse => Err(error),
-            Some(error) if self.sockets().is_empty() => Err(error),
-            _ => Ok(()),
-        }
-    }
-
-    /// Links, addresses or routes have changed, or a socket is to be tried again.
-    fn refresh_sockets(&mut self) {
-        match self.interfaces.refresh(clock::now()) {
-            Ok(refreshed) => {
-                let obstacle = self.take_sockets(refreshed);
-                if let Some(error) = obstacle.filter(|_| self.interfaces.is_stuck()) {
-                    self.warn("socket", format!("no UDP socket: {error}"));
-                }
-            }
-            Err(error) => self.warn("netlink", error.to_string()),
-        }
-    }
-
-    /// Puts other sockets to use; gives what could not be opened.
-    fn take_sockets(&mut self, refreshed: Refreshed) -> Option<io::Error> {
-        if let Some(sockets) = refreshed.sockets {
-            self.sockets = Arc::clone(&sockets);
-            let (receive, transmit) = (&self.bells.receive, &self.bells.transmit);
-            let for_receiver = Update::Sockets(Arc::clone(&sockets));
-            hand_over(&mut self.receiver, for_receiver, receive);
-            hand_over(&mut self.sender, Update::Sockets(sockets), transmit);
-            receive.signal();
-            transmit.signal();
-        }
-        if let Some(locals) = refreshed.locals {
-            // Cannot be refused: it names no peer.
-            let _ = self.take(Command::Sockets(locals));
-            self.finish();
-        }
-        refreshed.obstacle
-    }
-
     /// Makes the TUN device's addresses and routes the wished ones, and brings it up.
     ///
     /// # Errors
@@ -415,46 +244,11 @@ impl ControlSide {
         self.device
             .apply(addresses, routes, self.control.inner_mtu())
     }
-
-    /// All peers.
-    pub fn peers(&self) -> Vec<PeerStatus> {
-        self.control.status(clock::now())
-    }
-
-    /// The MTU of the TUN device.
-    pub fn inner_mtu(&self) -> u16 {
-        self.control.inner_mtu()
-    }
-
-    /// The TUN device.
-    pub fn tun(&self) -> &Tun {
-        &self.tun
-    }
-
-    /// Each socket, and the interface that it is bound to.
-    pub fn sockets(&self) -> Vec<SocketStatus> {
-        let status = |(interface, socket): (Option<&str>, &UdpSocket)| SocketStatus {
-            interface: interface.map(str::to_owned),
-            local: socket.local(),
-            granted: socket.granted(),
-            kernel_drops: socket.kernel_drops().unwrap_or(0),
-        };
-        self.interfaces.list().map(status).collect()
-    }
-
-    /// Drops by reason, of all threads.
-    pub fn drops(&self) -> Vec<(&'static str, u64)> {
-        let total = |reason| self.drops.iter().map(|drops| drops.get(reason)).sum();
-        DROP_REASONS
-            .iter()
-            .map(|(reason, name)| (*name, total(*reason)))
-            .collect()
-    }
 }
 
 /// Queues an update. A full queue means that the thread is far behind: it is woken and given time,
 /// because no update may be lost.
-fn hand_over<T>(queue: &mut Producer<T>, mut update: T, bell: &crate::io::poll::EventFd) {
+fn hand_over<T>(queue: &mut Producer<T>, mut update: T, bell: &EventFd) {
     while let Err(rtrb::PushError::Full(returned)) = queue.push(update) {
         if queue.is_abandoned() {
             return;

@@ -3,27 +3,26 @@
 //!
 //! What is wished comes from JavaScript, what there is from netlink; [`Interfaces::refresh`] closes and
 //! opens the difference. Without any usable interface, one pair that is bound to none lets the agent
-//! wait for the network. A number is used again only when no thread holds its old socket any more: a
-//! datagram must never be taken for another link's.
+//! wait for the network. No datagram goes into our own tunnel: a bound socket has its own way out, and
+//! a configured endpoint inside an allowed prefix is refused, so no firewall mark is needed.
+
+mod places;
 
 use std::collections::BTreeMap;
 use std::io;
 use std::net::IpAddr;
-use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use whalescale_core::control::LocalSocket;
-use whalescale_core::handoff::SocketId;
 use whalescale_core::routes::IpPrefix;
 use whalescale_core::time::Instant;
 
-use crate::io::udp::{Family, Options, UdpSocket};
+use crate::io::udp::{Family, UdpSocket};
 use crate::netlink::{Link, Netlink, NetlinkError, Route};
 
 use super::Sockets;
+use places::{Places, Purpose, SOCKETS};
 
-/// Sockets at once: two for each of more interfaces than a machine has.
-const SOCKETS: usize = 64;
 /// Routes kept of each interface and family, the longest prefixes: more than a host has, and a bound
 /// on a router with all of the internet in its table.
 const ROUTES: usize = 64;
@@ -55,21 +54,6 @@ impl Wish {
     }
 }
 
-/// What a socket is for: an interface's index, 0 for none, and a family.
-type Purpose = (u32, bool);
-
-struct Slot {
-    purpose: Purpose,
-    socket: Arc<UdpSocket>,
-}
-
-enum Place {
-    Free,
-    Used(Slot),
-    /// Closed here, perhaps still in a thread's hands.
-    Closing(Weak<UdpSocket>),
-}
-
 /// The sockets and why they are there. See the module's header.
 pub struct Interfaces {
     netlink: Netlink,
@@ -78,7 +62,7 @@ pub struct Interfaces {
     wish: Option<Wish>,
     /// The port in use, once there is one.
     port: u16,
-    places: Vec<Place>,
+    places: Places,
     locals: Vec<LocalSocket>,
     attempts: u32,
     retry_at: Option<Instant>,
@@ -102,7 +86,7 @@ impl Interfaces {
             own,
             wish: None,
             port: 0,
-            places: Vec::new(),
+            places: Places::default(),
             locals: Vec::new(),
             attempts: 0,
             retry_at: None,
@@ -113,9 +97,7 @@ impl Interfaces {
     pub fn set_wish(&mut self, wish: Wish) {
         if wish.port != 0 && wish.port != self.port {
             self.port = wish.port;
-            for place in &mut self.places {
-                place.close();
-            }
+            self.places.close_all();
         }
         self.attempts = 0;
         self.wish = Some(wish);
@@ -148,10 +130,10 @@ impl Interfaces {
             .map(|link| (link.index, link))
             .collect();
         let wanted = purposes(&fit);
-        let mut changed = self.close_others(&wanted);
+        let mut changed = self.places.close_others(&wanted);
         let mut obstacle = None;
         for purpose in wanted {
-            if !self.has(purpose) {
+            if !self.places.has(purpose) {
                 match self.open(purpose, &fit) {
                     Ok(()) => changed = true,
                     Err(error) => obstacle = obstacle.or(Some(error)),
@@ -163,7 +145,7 @@ impl Interfaces {
         let news = locals != self.locals;
         self.locals.clone_from(&locals);
         Ok(Refreshed {
-            sockets: changed.then(|| self.table()),
+            sockets: changed.then(|| self.places.table()),
             locals: news.then_some(locals),
             obstacle,
         })
@@ -180,70 +162,16 @@ impl Interfaces {
         self.retry_at = Some(now + if quick { RETRY } else { SLOW_RETRY });
     }
 
-    fn used(&self) -> impl Iterator<Item = (SocketId, &Slot)> {
-        (0..)
-            .zip(&self.places)
-            .filter_map(|(id, place)| match place {
-                Place::Used(slot) => Some((SocketId(id), slot)),
-                Place::Free | Place::Closing(_) => None,
-            })
-    }
-
-    fn has(&self, purpose: Purpose) -> bool {
-        self.used().any(|(_, slot)| slot.purpose == purpose)
-    }
-
-    fn close_others(&mut self, wanted: &[Purpose]) -> bool {
-        let mut any = false;
-        for place in &mut self.places {
-            let stays = match place {
-                Place::Used(slot) => wanted.contains(&slot.purpose),
-                Place::Free | Place::Closing(_) => true,
-            };
-            if !stays {
-                place.close();
-                any = true;
-            }
-        }
-        any
-    }
-
     fn open(&mut self, purpose: Purpose, fit: &BTreeMap<u32, &Link>) -> io::Result<()> {
         let (link, is_ipv4) = purpose;
-        let options = Options {
-            device: fit.get(&link).map(|link| link.name.clone()),
-            mark: None,
-        };
+        let device = fit.get(&link).map(|link| link.name.as_str());
         let family = if is_ipv4 { Family::V4 } else { Family::V6 };
-        let place = self.free_place().ok_or(io::ErrorKind::StorageFull)?;
-        let socket = UdpSocket::open(family, self.port, &options)?;
-        self.port = socket.local().port();
-        let slot = Slot {
-            purpose,
-            socket: Arc::new(socket),
-        };
-        if let Some(place) = self.places.get_mut(place) {
-            *place = Place::Used(slot);
-        }
-        Ok(())
-    }
-
-    fn free_place(&mut self) -> Option<usize> {
-        let found = self.places.iter().position(Place::is_free);
-        if found.is_none() && self.places.len() < SOCKETS {
-            self.places.push(Place::Free);
-            return Some(self.places.len() - 1);
-        }
-        found
-    }
-
-    /// The table for the packet threads; what is closed is closed when they have it.
-    fn table(&self) -> Sockets {
-        let sockets = self.places.iter().map(|place| match place {
-            Place::Used(slot) => Some(Arc::clone(&slot.socket)),
-            Place::Free | Place::Closing(_) => None,
-        });
-        sockets.collect()
+        let port = &mut self.port;
+        self.places.put(purpose, || {
+            let socket = UdpSocket::open(family, *port, device)?;
+            *port = socket.local().port();
+            Ok(socket)
+        })
     }
 
     /// The list for the core: the interface of the best default route first.
@@ -253,7 +181,7 @@ impl Interfaces {
         routes: &[Route],
         wish: &Wish,
     ) -> Vec<LocalSocket> {
-        let described = self.used().map(|(id, slot)| {
+        let described = self.places.used().map(|(id, slot)| {
             let (index, is_ipv4) = slot.purpose;
             let of_family = |ip: IpAddr| ip.is_ipv4() == is_ipv4;
             let mine = routes
@@ -288,7 +216,7 @@ impl Interfaces {
 
     /// Each socket, with its interface.
     pub fn list(&self) -> impl Iterator<Item = (Option<&str>, &UdpSocket)> {
-        self.used().map(|(id, slot)| {
+        self.places.used().map(|(id, slot)| {
             let local = self.locals.iter().find(|local| local.id == id);
             let name = local.and_then(|local| local.interface.as_deref());
             (name, &*slot.socket)
@@ -302,22 +230,6 @@ impl Refreshed {
             sockets: None,
             locals: None,
             obstacle: None,
-        }
-    }
-}
-
-impl Place {
-    fn is_free(&self) -> bool {
-        match self {
-            Self::Free => true,
-            Self::Used(_) => false,
-            Self::Closing(socket) => socket.strong_count() == 0,
-        }
-    }
-
-    fn close(&mut self) {
-        if let Self::Used(slot) = self {
-            *self = Self::Closing(Arc::downgrade(&slot.socket));
         }
     }
 }

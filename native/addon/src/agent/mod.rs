@@ -1,14 +1,15 @@
 //! The running agent: three threads around the three machines of the core.
 //!
 //! [`transmit`] and [`receive`] each carry a packet from one system call to the other without
-//! handing it on; [`control`] owns everything else and is mostly asleep. They talk through bounded
-//! single-producer queues and wake each other by eventfd. JavaScript calls share control's lock,
+//! handing it on; [`control`] owns everything else and is mostly asleep. [`start`] sets them up. They
+//! talk through bounded single-producer queues and wake each other by eventfd. JavaScript calls share control's lock,
 //! which the packet path never takes.
 
 pub mod control;
 mod device;
 pub mod interfaces;
 mod receive;
+pub mod start;
 mod transmit;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -16,9 +17,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 
+use whalescale_core::drops::DropCounters;
 use whalescale_core::handoff::{SocketId, ToReceiver, ToSender};
 
 use crate::io::poll::EventFd;
+use crate::io::tun::Tun;
 use crate::io::udp::UdpSocket;
 
 /// Updates on their way to a packet thread: every peer's key, address and routes at once fit.
@@ -70,6 +73,21 @@ impl Bells {
         self.receive.signal();
         self.control.signal();
     }
+}
+
+/// Drops, counted by each thread for itself.
+#[derive(Default)]
+struct ThreadDrops {
+    transmit: Arc<DropCounters>,
+    receive: Arc<DropCounters>,
+    control: Arc<DropCounters>,
+}
+
+/// What the three threads share.
+struct Shared {
+    tun: Arc<Tun>,
+    bells: Arc<Bells>,
+    drops: ThreadDrops,
 }
 
 fn socket(sockets: &[Option<Arc<UdpSocket>>], id: SocketId) -> Option<&Arc<UdpSocket>> {

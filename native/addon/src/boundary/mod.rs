@@ -17,13 +17,15 @@ use napi::threadsafe_function::{ThreadsafeFunction, ThreadsafeFunctionCallMode};
 use napi::{Error, Result};
 use napi_derive::napi;
 use whalescale_core::aead::AeadBackend;
+use whalescale_core::bond::reorder::Depth;
 use whalescale_core::bond::schedule::Policy;
 use whalescale_core::handshake::tai64n::Tai64n;
 use whalescale_core::identity::Secret;
 
 use crate::aead;
-use crate::agent::control::{AgentEvent, Start, Started, lock};
+use crate::agent::control::{EventSink, lock};
 use crate::agent::interfaces::Wish;
+use crate::agent::start::{Start, Started};
 use crate::io::secret_file;
 
 use convert::Names;
@@ -154,6 +156,9 @@ pub fn open(
                 .map_err(|_| error("EINVAL", "timestampFloor is not 24 hexadecimal digits"))?
                 .unwrap_or_default(),
             policy,
+            depth: config
+                .depth
+                .map_or(Depth::Auto, |packets| Depth::Fixed(packets.into())),
         };
         let names = Arc::new(Mutex::new(Names::default()));
         let events = event_sink(on_events, Arc::clone(&names));
@@ -170,10 +175,7 @@ pub fn open(
 }
 
 /// Carries events to JavaScript, or counts what does not fit and says so with the next batch.
-fn event_sink(
-    on_events: OnEvents,
-    names: Arc<Mutex<Names>>,
-) -> Box<dyn FnMut(Vec<AgentEvent>) + Send> {
+fn event_sink(on_events: OnEvents, names: Arc<Mutex<Names>>) -> EventSink {
     let mut lost = 0;
     Box::new(move |news| {
         let names = names.lock().unwrap_or_else(PoisonError::into_inner);

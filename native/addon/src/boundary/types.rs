@@ -23,6 +23,9 @@ pub struct OpenConfig {
     pub aead: Option<String>,
     /// How packets are spread over several paths, by name; without it, `edpf`.
     pub scheduler: Option<String>,
+    /// Packets that the reordering buffer of one peer holds at most; without it, what the paths'
+    /// rates and delays ask for.
+    pub depth: Option<u16>,
 }
 
 /// Who a node is.

@@ -4,9 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use whalescale_addon::io::poll::{Interest, Poller};
-use whalescale_addon::io::udp::{
-    Family, Options, RecvArena, SOCKET_BUFFER, SendOutcome, UdpSocket,
-};
+use whalescale_addon::io::udp::{Family, RecvArena, SOCKET_BUFFER, SendOutcome, UdpSocket};
 
 use whalescale_core::handoff::SocketId;
 use whalescale_core::time::Instant;
@@ -19,7 +17,7 @@ const SOCKET: SocketId = SocketId(0);
 const NOW: Instant = Instant::from_nanos(0);
 
 fn open(family: Family) -> UdpSocket {
-    UdpSocket::open(family, 0, &Options::default()).unwrap()
+    UdpSocket::open(family, 0, None).unwrap()
 }
 
 fn address(ip: &str, socket: &UdpSocket) -> SocketAddr {
@@ -355,11 +353,7 @@ fn a_socket_bound_to_a_device_uses_no_other() {
     isolated(|| {
         let (left, _right) = veth_pair();
         left.enter();
-        let options = |device: &str| Options {
-            device: Some(device.to_owned()),
-            mark: Some(7),
-        };
-        let bound = UdpSocket::open(Family::V4, 0, &options("left")).unwrap();
+        let bound = UdpSocket::open(Family::V4, 0, Some("left")).unwrap();
         let receiver = open(Family::V4);
         let to = address("127.0.0.1", &receiver);
         // The loopback delivers within the call, so the order of arrival is that of sending.
@@ -371,7 +365,7 @@ fn a_socket_bound_to_a_device_uses_no_other() {
         assert_eq!(receive(&receiver, 1).0, [b"through lo"]);
         for name in ["absent0", "nul\0", "a-name-that-is-far-too-long"] {
             assert!(
-                UdpSocket::open(Family::V4, 0, &options(name)).is_err(),
+                UdpSocket::open(Family::V4, 0, Some(name)).is_err(),
                 "{name:?}"
             );
         }
@@ -384,8 +378,8 @@ fn a_port_in_use_is_an_error_and_both_families_share_one_port() {
         let _namespace = Namespace::new();
         let taken = open(Family::V4);
         let port = taken.local().port();
-        let error = UdpSocket::open(Family::V4, port, &Options::default()).unwrap_err();
+        let error = UdpSocket::open(Family::V4, port, None).unwrap_err();
         assert_eq!(error.raw_os_error(), Some(libc::EADDRINUSE));
-        assert!(UdpSocket::open(Family::V6, port, &Options::default()).is_ok());
+        assert!(UdpSocket::open(Family::V6, port, None).is_ok());
     });
 }

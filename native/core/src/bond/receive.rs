@@ -45,9 +45,9 @@ pub(crate) struct Inbound {
 }
 
 impl Inbound {
-    /// Nothing arrived yet; what is held takes its memory from `budget`.
-    pub(crate) fn new(budget: Budget) -> Self {
-        let mut order = Reorder::sharing(Depth::Auto, budget);
+    /// Nothing arrived yet; `depth` is held at most, and takes its memory from `budget`.
+    pub(crate) fn new(depth: Depth, budget: Budget) -> Self {
+        let mut order = Reorder::sharing(depth, budget);
         order.set_repair_time(REPAIR_TIME);
         Self {
             arrivals: Arrivals::new(),

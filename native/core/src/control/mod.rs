@@ -7,19 +7,25 @@
 //!
 //! - `values.rs`: what crosses control's border; `roster.rs`: peers come and go;
 //! - `handshakes.rs`: initiating and responding; `admission.rs`: which messages are worth it;
+//!   `keypairs.rs`: what comes of them;
 //! - `timers.rs`: WireGuard's timers, and when to look again;
-//! - `frames.rs`: HELLO, probes, pings; `repeat.rs`: until they are answered;
+//! - `frames.rs`: HELLO, and whose each frame is; `probes.rs`: pings, sizes, signs of life;
+//!   `repeat.rs`: until they are answered;
 //! - `messages.rs`: messages and signatures for those above; `reach.rs`: where we and peers are reached;
-//! - `paths/`: the paths to one peer, as values; `links.rs`: what is done about them; `sizes.rs`: their MTU;
+//! - `paths/`: the paths to one peer, as values; `links.rs`: what is done about them; `announcing.rs`: what
+//!   the ends tell each other of them; `sizes.rs`: their MTU;
 //! - `peer.rs`: what is known of one peer; `status.rs`: what people see of it.
 
 mod admission;
+mod announcing;
 mod frames;
 mod handshakes;
+mod keypairs;
 mod links;
 mod messages;
 mod paths;
 mod peer;
+mod probes;
 mod reach;
 mod repeat;
 mod roster;
@@ -50,8 +56,8 @@ pub use values::{
 };
 
 use admission::Load;
-use frames::Pings;
 use peer::Peer;
+use probes::Pings;
 
 /// The control machine. See the module's header.
 pub struct Control {

@@ -19,9 +19,10 @@ use crate::pmtu::Sizing;
 use crate::time::Instant;
 
 use super::PeerConfig;
-use super::frames::{Hello, Probes};
+use super::frames::Hello;
 use super::messages::Waiting;
 use super::paths::Paths;
+use super::probes::Probes;
 use super::repeat::Repeat;
 
 /// How a peer stands, as people see it.

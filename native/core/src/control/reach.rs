@@ -8,9 +8,9 @@ use crate::handoff::{Endpoint, PeerIndex};
 use crate::identity::PublicKey;
 use crate::time::{Instant, Now};
 
-use super::frames::Purpose;
 use super::paths::is_sensible;
 use super::peer::spacing;
+use super::probes::Purpose;
 use super::{CommandError, Control, Event, LocalSocket, Output, OwnAddress, PeerState};
 
 /// A peer is not asked more often; so two that ask because they were asked soon fall silent.

@@ -8,7 +8,7 @@ use crate::handoff::{Endpoint, PathId, PeerIndex};
 use crate::pmtu::Step;
 use crate::time::Instant;
 
-use super::frames::{Purpose, SHIM};
+use super::probes::{Purpose, SHIM};
 use super::{Control, Event, Output};
 
 /// There is traffic worth confirming the MTU for if data was sent within this span.

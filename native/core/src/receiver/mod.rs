@@ -10,6 +10,7 @@
 
 mod accept;
 mod ahead;
+mod bonds;
 mod keys;
 mod open;
 mod rate;
@@ -19,8 +20,8 @@ use std::io::IoSlice;
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::bond::receive::{Binding, Inbound};
-use crate::bond::reorder::Budget;
+use crate::bond::receive::Binding;
+use crate::bond::reorder::Depth;
 use crate::constants::limits;
 use crate::drops::{DropCounters, DropReason};
 use crate::handoff::{
@@ -35,6 +36,7 @@ use crate::wire::datagram::{self, Datagram};
 
 use ahead::Ahead;
 pub use ahead::Waiting;
+use bonds::Bonds;
 use keys::{Address, Key, leading_run};
 use rate::MessageRates;
 
@@ -46,9 +48,7 @@ pub struct Receiver {
     addresses: Vec<Address>,
     messages: MessageRates,
     packets: Vec<Range<usize>>,
-    bonds: BTreeMap<PeerIndex, Inbound>,
-    /// What all bonds together may hold back.
-    budget: Budget,
+    bonds: Bonds,
     /// Packets that bonds let go, one after the other, and where each is.
     released: Released,
     crossings: Vec<Crossing>,
@@ -67,8 +67,9 @@ const REPORTS: usize = 256;
 const PACKETS: usize = 16 * limits::RECEIVED_DATAGRAMS;
 
 impl Receiver {
-    /// A machine without keys; `verifier` guards against handshake messages from strangers.
-    pub fn new(verifier: MacVerifier, drops: Arc<DropCounters>) -> Self {
+    /// A machine without keys; `verifier` guards against handshake messages from strangers, and each
+    /// peer's reordering buffer holds `depth`.
+    pub fn new(verifier: MacVerifier, depth: Depth, drops: Arc<DropCounters>) -> Self {
         Self {
             verifier,
             routes: None,
@@ -76,8 +77,7 @@ impl Receiver {
             addresses: Vec::new(),
             messages: MessageRates::default(),
             packets: Vec::with_capacity(PACKETS),
-            bonds: BTreeMap::new(),
-            budget: Budget::default(),
+            bonds: Bonds::new(depth),
             released: Released::default(),
             crossings: Vec::new(),
             reports: Vec::with_capacity(REPORTS),
@@ -95,7 +95,7 @@ impl Receiver {
             ToReceiver::Keypair(info) => {
                 if info.frames {
                     let gauge = Arc::clone(&info.bond);
-                    self.bond(info.peer).set_gauge(gauge);
+                    self.bonds.of(info.peer).set_gauge(gauge);
                 }
                 let key = Key {
                     window: ReplayWindow::default(),
@@ -121,21 +121,17 @@ impl Receiver {
                     token,
                     gauge,
                 };
-                self.bond(peer).bind(path, binding);
+                self.bonds.of(peer).bind(path, binding);
             }
-            ToReceiver::Restarted(peer) => self.bond(peer).restart(),
+            ToReceiver::Restarted(peer) => self.bonds.of(peer).restart(),
             ToReceiver::Endpoint { peer, endpoint } => {
                 self.address(peer).current = Some(endpoint);
             }
             ToReceiver::RemovePeer(peer) => {
-                self.bonds.remove(&peer);
+                self.bonds.remove(peer);
                 *self.address(peer) = Address::default();
             }
         }
-    }
-
-    fn bond(&mut self, peer: PeerIndex) -> &mut Inbound {
-        bond_of(&mut self.bonds, &self.budget, peer)
     }
 
     fn address(&mut self, peer: PeerIndex) -> &mut Address {
@@ -238,13 +234,13 @@ impl Receiver {
 
     /// When [`Self::handle_timeout`] is due.
     pub fn next_timeout(&self) -> Option<Instant> {
-        self.bonds.values().filter_map(Inbound::next_deadline).min()
+        self.bonds.next_deadline()
     }
 
     /// Gives up on packets that are overdue and makes the feedback that is due; call
     /// [`Self::deliver`] and [`Self::take_crossings`] after.
     pub fn handle_timeout(&mut self, now: Instant) {
-        for (peer, bond) in &mut self.bonds {
+        for (peer, bond) in self.bonds.iter_mut() {
             let released = &mut self.released;
             bond.expire(now, &mut |packet: &[u8]| released.push(packet));
             let peer = *peer;
@@ -294,16 +290,6 @@ fn push_report(
     } else {
         reports.push(report);
     }
-}
-
-fn bond_of<'a>(
-    bonds: &'a mut BTreeMap<PeerIndex, Inbound>,
-    budget: &Budget,
-    peer: PeerIndex,
-) -> &'a mut Inbound {
-    bonds
-        .entry(peer)
-        .or_insert_with(|| Inbound::new(budget.clone()))
 }
 
 fn address_of(addresses: &mut Vec<Address>, peer: PeerIndex) -> &mut Address {

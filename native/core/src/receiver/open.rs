@@ -14,7 +14,7 @@ use crate::time::Instant;
 
 use super::accept::{Accepted, Origin, accept, is_data, is_message, payload_of};
 use super::keys::{Seen, Source};
-use super::{REPORTS, Receiver, bond_of, push_report};
+use super::{REPORTS, Receiver, push_report};
 
 impl Receiver {
     /// Opens one run of transport datagrams that carry the same receiver index.
@@ -114,7 +114,7 @@ impl Receiver {
         } = origin;
         let mut bound = false;
         if frames {
-            let bond = bond_of(&mut self.bonds, &self.budget, peer);
+            let bond = self.bonds.of(peer);
             bond.count(now, passed, seen.packets);
             bound = bond.note_arrival(from, seen.bytes);
         }
@@ -154,7 +154,7 @@ impl Receiver {
             }
             Accepted::Bonded(shim, inner) => {
                 let inner = arena.get(inner).unwrap_or_default();
-                let bond = bond_of(&mut self.bonds, &self.budget, peer);
+                let bond = self.bonds.of(peer);
                 let released = &mut self.released;
                 let mut deliver = |packet: &[u8]| released.push(packet);
                 bond.take(&shim, inner, datagram.len(), from, now, &mut deliver);
@@ -205,7 +205,7 @@ impl Receiver {
         let Some((shim, _)) = payload.and_then(Shim::parse) else {
             return reason;
         };
-        let bond = bond_of(&mut self.bonds, &self.budget, origin.peer);
+        let bond = self.bonds.of(origin.peer);
         bond.take_copy(&shim, datagram.len(), origin.from, origin.now);
         DropReason::SecondCopy
     }

@@ -9,13 +9,14 @@ use crate::checks::{self, Verdict};
 /// A parser and the check of it.
 type Target = (&'static str, fn(&[u8]) -> Verdict);
 
-const TARGETS: [Target; 6] = [
+const TARGETS: [Target; 7] = [
     ("datagram", checks::datagram::check),
     ("frame", checks::frame::check),
     ("ip", checks::ip::check),
     ("segment", checks::segment::check),
     ("coalesce", checks::coalesce::check),
     ("receiver", checks::receiver::check),
+    ("bonded", checks::bonded::check),
 ];
 
 /// The inputs of one target, with their names.
@@ -72,6 +73,11 @@ fn what_was_joined_can_be_cut_again() {
 #[test]
 fn messages_are_taken_apart_as_their_twin_does() {
     replay("receiver", checks::receiver::check);
+}
+
+#[test]
+fn what_bonding_sends_is_read_as_its_twin_does() {
+    replay("bonded", checks::bonded::check);
 }
 
 proptest! {

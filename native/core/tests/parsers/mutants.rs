@@ -2,6 +2,8 @@
 //!
 //! A mutant is the shipped parser behind a wrapper that makes it err in one way.
 
+mod bonded;
+
 use whalescale_core::inner::coalesce::Offload;
 use whalescale_core::inner::vnet::VnetHeader;
 use whalescale_core::inner::{ip, segment};

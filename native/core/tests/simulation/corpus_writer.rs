@@ -4,15 +4,18 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use whalescale_core::control::Command;
 use whalescale_core::inner::vnet::VnetHeader;
 use whalescale_core::wire::datagram::ProbeKey;
+use whalescale_netem::{LinkConfig, Loss};
 
 use crate::cipher::counter;
 use crate::node::{Node, Setup};
 use crate::offload::{super_packet, super_packet_v6, udp_super_packet};
-use crate::pair::{A_INNER, B_INNER, Pair, address, link, secs, udp_packet};
+use crate::pair::{A_INNER, B_INNER, Pair, address, link, ms, secs, udp_packet};
+use crate::uplinks::{Uplinks, uplink};
 
 /// Inputs by name.
 type Corpus = BTreeMap<String, Vec<u8>>;
@@ -106,6 +109,42 @@ fn datagrams(pair: &Pair) -> Vec<Vec<u8>> {
 fn plaintexts(node: &Node) -> impl Iterator<Item = Vec<u8>> {
     let plaintexts = node.sent_plaintexts().into_iter();
     plaintexts.map(|(_, plaintext)| plaintext)
+}
+
+/// What bonding sends: over two lossy links, and beside sparse bare data on one.
+fn bonded() -> Vec<Vec<u8>> {
+    let lossy = |mbit, delay| LinkConfig {
+        loss: Loss::Independent(0.03),
+        ..uplink(mbit, delay)
+    };
+    let mut two = Uplinks::new(5, &[lossy(50, 10), lossy(20, 30)]);
+    let mut one = Uplinks::new(6, &[lossy(50, 10)]);
+    let send = |uplinks: &mut Uplinks, spacing| {
+        for n in 0..1000_usize {
+            uplinks.pair.a_sends(&vec![7; n % 97]);
+            uplinks.pair.run_for(spacing);
+        }
+        uplinks.pair.run_for(secs(1));
+    };
+    send(&mut two, ms(1));
+    send(&mut two, Duration::from_micros(100));
+    send(&mut one, ms(20));
+    let nodes = [&two.pair.a, &two.pair.b, &one.pair.a, &one.pair.b];
+    let all: Vec<Vec<u8>> = nodes.into_iter().flat_map(plaintexts).collect();
+    let of_kind = |kinds: std::ops::RangeInclusive<u8>, count| {
+        let kind = all.iter().filter(move |bytes| {
+            let first = bytes.first();
+            first.is_some_and(|first| kinds.contains(first))
+        });
+        distinct(kind.cloned(), count)
+    };
+    let shims = [of_kind(0x80..=0x81, 6), of_kind(0x82..=0x83, 3)].concat();
+    let mut frames = [of_kind(0x0a..=0x0a, 8), of_kind(0x0b..=0x0b, 1)].concat();
+    for frame in &mut frames {
+        // Without the padding, so that one byte less is too few.
+        frame.truncate(4 + usize::from(u16::from_le_bytes([frame[2], frame[3]])));
+    }
+    [shims, frames, vec![vec![0x84; 20]]].concat()
 }
 
 fn tun_reads() -> Vec<(VnetHeader, Vec<u8>)> {
@@ -245,4 +284,5 @@ fn write_corpus() {
     write("segment", &with_errors(segment_inputs()));
     write("coalesce", &with_errors(packet_lists()));
     write("receiver", &with_errors(messages(&pair)));
+    write("bonded", &with_errors(bonded()));
 }

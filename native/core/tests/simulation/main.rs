@@ -40,6 +40,7 @@ mod rekey;
 mod roaming;
 mod scenario;
 mod session;
+mod sharing;
 mod shedding;
 mod single_loss;
 mod staging;

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use whalescale_core::bond::reorder::Depth;
 use whalescale_core::bond::schedule::Policy;
 use whalescale_core::control::{
     Command, CommandError, Control, Event, LocalSocket, Output, PeerConfig, PeerState, PeerStatus,
@@ -56,6 +57,7 @@ pub struct Setup {
     pub inner_mtu: Option<u16>,
     pub timestamp_floor: Tai64n,
     pub policy: Policy,
+    pub depth: Depth,
 }
 
 impl Default for Setup {
@@ -64,6 +66,7 @@ impl Default for Setup {
             inner_mtu: Some(1420),
             timestamp_floor: Tai64n::default(),
             policy: Policy::Edpf,
+            depth: Depth::Auto,
         }
     }
 }
@@ -118,7 +121,11 @@ impl Node {
             setup,
             control: Control::new(settings),
             sender: Sender::new(Arc::clone(&drops), setup.policy),
-            receiver: Receiver::new(MacVerifier::new(&secret.public_key()), Arc::clone(&drops)),
+            receiver: Receiver::new(
+                MacVerifier::new(&secret.public_key()),
+                setup.depth,
+                Arc::clone(&drops),
+            ),
             address,
             sockets: vec![socket(SOCKET, address, 1)],
             secret,

@@ -35,15 +35,6 @@ pub enum Family {
     V6,
 }
 
-/// How a socket is opened.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Options {
-    /// The interface to bind to (SO_BINDTODEVICE); `None` leaves the choice to the routing table.
-    pub device: Option<String>,
-    /// The firewall mark (SO_MARK) of all that is sent.
-    pub mark: Option<u32>,
-}
-
 /// What a socket got of what it asked for; `status` shows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Granted {
@@ -66,10 +57,11 @@ pub struct UdpSocket {
 }
 
 impl UdpSocket {
-    /// Opens a socket of `family` on `port` (0: any) of all addresses.
+    /// Opens a socket of `family` on `port` (0: any) of all addresses, bound to the interface `device`
+    /// (SO_BINDTODEVICE); without one the routing table chooses.
     ///
-    /// Fails as socket(2) and bind(2) do, and where the device or the mark of `options` is refused.
-    pub fn open(family: Family, port: u16, options: &Options) -> io::Result<Self> {
+    /// Fails as socket(2) and bind(2) do, and where the device is refused.
+    pub fn open(family: Family, port: u16, device: Option<&str>) -> io::Result<Self> {
         let (domain, any) = match family {
             Family::V4 => (libc::AF_INET, IpAddr::V4(Ipv4Addr::UNSPECIFIED)),
             Family::V6 => (libc::AF_INET6, IpAddr::V6(Ipv6Addr::UNSPECIFIED)),
@@ -78,10 +70,7 @@ impl UdpSocket {
         // SAFETY: socket takes integers and returns a new descriptor, owned here.
         let fd = unsafe { OwnedFd::from_raw_fd(check(libc::socket(domain, kind, 0))?) };
         never_fragment(&fd, family)?;
-        if let Some(mark) = options.mark {
-            set_option(&fd, libc::SOL_SOCKET, libc::SO_MARK, mark.cast_signed())?;
-        }
-        if let Some(device) = &options.device {
+        if let Some(device) = device {
             bind_to_device(&fd, device)?;
         }
         let granted = Granted {

@@ -2,6 +2,7 @@
 //!
 //! Each compares with a twin that reads the format as its document words it, byte by byte.
 
+pub mod bonded;
 pub mod coalesce;
 pub mod datagram;
 pub mod frame;

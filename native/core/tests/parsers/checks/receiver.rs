@@ -10,6 +10,7 @@ use std::sync::Arc;
 use whalescale_core::activity::Activity;
 use whalescale_core::aead::AeadKey;
 use whalescale_core::bond::feedback::Feedback;
+use whalescale_core::bond::reorder::Depth;
 use whalescale_core::bond::shim::Shim;
 use whalescale_core::drops::{DropCounters, DropReason};
 use whalescale_core::handoff::{
@@ -86,7 +87,7 @@ fn routes() -> Routes<PeerIndex> {
 pub fn shipped(message: &[u8], stride: usize) -> Outcome {
     let drops = Arc::new(DropCounters::default());
     let ours = Secret::from_seed(&[1; 32]).public_key();
-    let mut receiver = Receiver::new(MacVerifier::new(&ours), Arc::clone(&drops));
+    let mut receiver = Receiver::new(MacVerifier::new(&ours), Depth::Auto, Arc::clone(&drops));
     let now = Instant::from_nanos(1);
     receiver.handle_update(ToReceiver::Routes(Arc::new(routes())));
     receiver.handle_update(ToReceiver::Keypair(ReceiveKey {
