@@ -70,18 +70,18 @@ fn bonded_data_is_left_to_feedback() {
 #[test]
 fn lasting_loss_turns_repair_on_and_a_queue_that_overflowed_once_does_not() {
     let (mut lossy, now) = reported(200, 2, 6);
-    assert!(lossy.wants(now, 1400));
+    assert!(lossy.wants(now, 1400, false));
     let (mut once, now) = reported(200, 2, 4);
-    assert!(!once.wants(now, 1400));
+    assert!(!once.wants(now, 1400, false));
     let (mut little, now) = reported(20_000, 2, 6);
-    assert!(!little.wants(now, 1400));
+    assert!(!little.wants(now, 1400, false));
 }
 
 #[test]
 fn repair_lasts_while_there_is_something_to_repair() {
     let (mut switch, mut now) = reported(200, 2, 6);
     for _ in 0..3 {
-        assert!(switch.wants(now, 1400));
+        assert!(switch.wants(now, 1400, false));
         for n in 0..1000 {
             switch.sent();
             if n % 100 == 0 {
@@ -90,10 +90,10 @@ fn repair_lasts_while_there_is_something_to_repair() {
         }
         now = now + HOLD;
     }
-    assert!(switch.wants(now, 1400));
+    assert!(switch.wants(now, 1400, false));
     (0..1000).for_each(|_| switch.sent());
     now = now + HOLD;
-    assert!(!switch.wants(now, 1400));
+    assert!(!switch.wants(now, 1400, false));
 }
 
 proptest! {
@@ -112,7 +112,7 @@ proptest! {
         for (passed, received, millis) in reports {
             now = now + u32::from(millis) * MS;
             switch.report(now, LossReport { passed, received });
-            switch.wants(now, 1400);
+            switch.wants(now, 1400, false);
         }
     }
 }

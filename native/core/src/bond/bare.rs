@@ -42,6 +42,8 @@ const TRIAL: u32 = 6_000;
 /// Bytes at once, and a second, below which traffic is not worth a trial: less than slow start takes.
 const SPARSE: f64 = 12_000.0;
 const SPARSE_RATE: f64 = 120_000.0;
+/// More bytes than a lone full packet has.
+const ONE: f64 = 2_000.0;
 /// Packets a second from which on loss does not slow a path down, but sealing and sending one by one
 /// would: 350 Mbit/s.
 const FAST: f64 = 30_000.0;
@@ -210,9 +212,9 @@ impl Switch {
         self.turn(Opinion::Unknown);
     }
 
-    /// Whether `bytes` for a single path are to be bonded.
-    pub fn wants(&mut self, now: Instant, bytes: usize) -> bool {
-        let bulk = self.is_bulk(now, bytes);
+    /// Whether `bytes` for a single path, in `full` packets or not, are to be bonded.
+    pub fn wants(&mut self, now: Instant, bytes: usize, full: bool) -> bool {
+        let bulk = self.is_bulk(now, bytes, full);
         match self.opinion {
             Opinion::Unknown if bulk => self.turn(Opinion::OnTrial),
             Opinion::OnTrial if self.sent >= TRIAL => self.judge(now),
@@ -236,11 +238,11 @@ impl Switch {
         (self.sent, self.repaired) = (0, 0);
     }
 
-    /// Whether more is sent than sparse flows would.
-    fn is_bulk(&mut self, now: Instant, bytes: usize) -> bool {
+    /// Whether more is sent than sparse flows would, or in full packets more than one at once: a beginning of that.
+    fn is_bulk(&mut self, now: Instant, bytes: usize, full: bool) -> bool {
         let earned = (now - self.at).as_secs_f64() * SPARSE_RATE;
         self.at = now;
         self.sparse = (self.sparse + earned).min(SPARSE) - bytes as f64;
-        self.sparse < 0.0
+        self.sparse < if full { SPARSE - ONE } else { 0.0 }
     }
 }

@@ -3,6 +3,8 @@
 //! Such a flow (a request, an answer, a name look-up, an acknowledgement, a voice) gains everything
 //! from the fastest path and from not being held, and costs the bond almost nothing. A flow that has
 //! spent its allowance is bulk, and stays so until it pauses, so that its packets keep one order.
+//! One that begins with a full packet while nothing else is bulk has nothing to overtake: it is bulk
+//! from that packet on, so that a loss among its first ones is repaired and not seen.
 
 use std::time::Duration;
 
@@ -17,16 +19,38 @@ const ALLOWANCE: f64 = 12_000.0;
 const EARNED: f64 = 120_000.0;
 /// A bulk flow that was silent for this long begins anew: longer than any round trip in use.
 const PAUSE: Duration = Duration::from_millis(500);
+/// Packets that begin a flow: the first two flights of a slow start (RFC 6928), 10 and 20.
+pub(crate) const BEGINNING: u32 = 30;
 
 #[derive(Clone, Copy)]
 struct Flow {
     credit: f64,
     seen: Instant,
     bulk: bool,
+    /// Packets since its beginning.
+    sent: u32,
+}
+
+/// What a packet is to be treated as.
+#[derive(Clone, Copy)]
+pub(crate) struct Class {
+    /// Of the latency class.
+    pub sparse: bool,
+    /// Of the first [`BEGINNING`] of its flow.
+    pub early: bool,
 }
 
 /// The allowances of all flows to one peer.
-pub(crate) struct Classifier(Box<[Flow]>);
+pub(crate) struct Classifier {
+    flows: Box<[Flow]>,
+    /// When a packet last was bulk.
+    bulk_at: Option<Instant>,
+}
+
+/// Whether a packet of `len` bytes is about as long as they may be: the sender has more than it holds.
+pub(crate) fn is_full(len: usize, inner_mtu: usize) -> bool {
+    len >= inner_mtu - inner_mtu / 16
+}
 
 impl Default for Classifier {
     fn default() -> Self {
@@ -34,30 +58,44 @@ impl Default for Classifier {
             credit: ALLOWANCE,
             seen: Instant::default(),
             bulk: false,
+            sent: 0,
         };
-        Self(vec![fresh; SLOTS].into_boxed_slice())
+        Self {
+            flows: vec![fresh; SLOTS].into_boxed_slice(),
+            bulk_at: None,
+        }
     }
 }
 
 impl Classifier {
-    /// Whether this inner packet, of which `bytes` will be sent, is of the latency class.
-    pub(crate) fn is_sparse(&mut self, packet: &[u8], bytes: usize, now: Instant) -> bool {
+    /// The class of this inner packet, which may be `full`.
+    pub(crate) fn classify(&mut self, packet: &[u8], full: bool, now: Instant) -> Class {
+        let alone = self.bulk_at.is_none_or(|at| now - at >= PAUSE);
         let slot = flow_hash(packet) as usize % SLOTS;
-        let Some(flow) = self.0.get_mut(slot) else {
-            return false;
+        let Some(flow) = self.flows.get_mut(slot) else {
+            return Class {
+                sparse: false,
+                early: false,
+            };
         };
         let silence = now - flow.seen;
         flow.seen = now;
         flow.credit = (flow.credit + silence.as_secs_f64() * EARNED).min(ALLOWANCE);
         if silence >= PAUSE {
-            flow.bulk = false;
+            (flow.bulk, flow.sent) = (false, 0);
+        }
+        flow.sent = flow.sent.saturating_add(1);
+        if !flow.bulk {
+            flow.credit -= packet.len() as f64;
+            flow.bulk = flow.credit < 0.0 || full && alone;
         }
         if flow.bulk {
-            return false;
+            self.bulk_at = Some(now);
         }
-        flow.credit -= bytes as f64;
-        flow.bulk = flow.credit < 0.0;
-        !flow.bulk
+        Class {
+            sparse: !flow.bulk,
+            early: flow.sent <= BEGINNING,
+        }
     }
 }
 
@@ -88,4 +126,46 @@ pub(crate) fn flow_hash(packet: &[u8]) -> u64 {
         .fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
             (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
         })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(millis: u64) -> Instant {
+        Instant::from_nanos(millis * 1_000_000)
+    }
+
+    /// UDP over IPv4, of this length, from this port.
+    fn packet(len: usize, port: u8) -> Vec<u8> {
+        let mut packet = vec![0; len];
+        (packet[0], packet[9], packet[21]) = (0x45, ip::UDP, port);
+        packet
+    }
+
+    #[test]
+    fn a_flow_that_begins_with_a_full_packet_and_has_nothing_to_overtake_is_bulk() {
+        let mut classifier = Classifier::default();
+        assert!(classifier.classify(&packet(100, 1), false, at(1)).sparse);
+        assert!(!classifier.classify(&packet(1400, 1), true, at(2)).sparse);
+        assert!(!classifier.classify(&packet(100, 1), false, at(3)).sparse);
+    }
+
+    #[test]
+    fn beside_bulk_a_flow_begins_in_the_latency_class_and_leaves_it_with_its_allowance() {
+        let mut classifier = Classifier::default();
+        classifier.classify(&packet(1400, 1), true, at(1));
+        let sparse = (0..20).filter(|_| classifier.classify(&packet(1400, 2), true, at(2)).sparse);
+        assert_eq!(sparse.count(), 8);
+    }
+
+    #[test]
+    fn a_flow_begins_anew_after_a_pause() {
+        let mut classifier = Classifier::default();
+        let mut early = |now: u64| {
+            let packets = (0..100).map(|_| classifier.classify(&packet(1400, 1), true, at(now)));
+            packets.filter(|class| class.early).count()
+        };
+        assert_eq!((early(1), early(500), early(1000)), (30, 0, 30));
+    }
 }

@@ -28,6 +28,8 @@ pub(crate) struct Packet {
     /// Length of the inner packet in it.
     pub inner: usize,
     pub queued: Instant,
+    /// One of the first of its flow.
+    pub early: bool,
     /// Its place in the order of the bucket, once it is known.
     pub sequence: Option<u64>,
 }
@@ -211,6 +213,7 @@ mod tests {
                 bytes: vec![0; 1000],
                 inner: number,
                 queued: at(0),
+                early: false,
                 sequence: None,
             };
             assert!(queue.push(packet).is_ok());
@@ -274,6 +277,7 @@ mod tests {
                     bytes: vec![0; 1000],
                     inner: 0,
                     queued: at(now),
+                    early: false,
                     sequence: None,
                 };
                 assert!(queue.push(packet).is_ok());
@@ -310,6 +314,7 @@ mod tests {
             bytes: vec![0; 1000],
             inner: 9,
             queued: at(0),
+            early: false,
             sequence: None,
         };
         queue.reinstate(dropped);

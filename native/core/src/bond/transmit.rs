@@ -5,6 +5,7 @@
 //! as packets leave. [`Bond::feedback`] and [`Bond::watch`] learn what arrived and which path is silent.
 
 mod bulk;
+mod copies;
 mod datagram;
 mod outbox;
 mod paths;
@@ -23,23 +24,20 @@ use crate::sender::{SendError, Transmit, padded};
 use crate::time::Instant;
 
 use super::bare::{FAR, Switch};
-use super::classify::Classifier;
+use super::classify::{Class, Classifier, is_full};
 use super::equalise::Equaliser;
 use super::queue::{Packet, Queue};
 use super::ring::RingMemory;
 use super::schedule::{Policy, Scheduler};
 use super::shim::{SHIM_LEN, Shim};
 
+use copies::DUPLICATES_SAVED;
 pub(crate) use datagram::Sealer;
-use datagram::{on_link, recycle, seal, transmit, wire_len};
+use datagram::{on_link, recycle, seal, wire_len};
 use paths::Path;
 
 /// Packets of the latency class that wait: more than these are no longer sparse.
 const EXPRESS: usize = 256;
-/// Share of what is sent that duplicates of the latency class may add (design, section 5).
-const DUPLICATES: f64 = 0.03;
-/// The duplicates that may be saved up: 16 full packets.
-const DUPLICATES_SAVED: f64 = 24_000.0;
 /// The last of several paths stays bonded for this long, so that a flapping one does not flap the mode.
 const LINGER: Duration = Duration::from_secs(10);
 /// What bonding finds to carry at its start waits until the rates of the paths are found.
@@ -98,7 +96,7 @@ impl Bond {
             orphans: VecDeque::new(),
             dropped: VecDeque::new(),
             pool: Vec::new(),
-            duplicates_left: 0.0,
+            duplicates_left: DUPLICATES_SAVED,
             last_several: None,
             wanted_at: None,
             lossy: Switch::default(),
@@ -111,8 +109,8 @@ impl Bond {
         }
     }
 
-    /// Whether packets of so many bytes to this peer are to be bonded.
-    pub(crate) fn is_active(&mut self, now: Instant, bytes: usize) -> bool {
+    /// Whether packets of so many bytes in all to this peer, which may be `full`, are to be bonded.
+    pub(crate) fn is_active(&mut self, now: Instant, bytes: usize, full: bool) -> bool {
         let carrying = || self.paths.iter().filter(|path| path.may_carry());
         let usable = carrying().count();
         let far = carrying().any(|path| path.base_rtt() >= FAR);
@@ -120,7 +118,7 @@ impl Bond {
             self.last_several = Some(now);
         }
         let several = self.last_several.is_some_and(|at| now - at < LINGER);
-        let wanted = several || far && self.lossy.wants(now, bytes);
+        let wanted = several || far && self.lossy.wants(now, bytes, full);
         if wanted {
             let before = self.wanted_at.replace(now);
             if before.is_none_or(|at| now - at >= STARTING) {
@@ -151,11 +149,14 @@ impl Bond {
         };
         write(inner);
         padding.fill(0);
-        let sparse = self.classifier.is_sparse(inner, len, now) && self.express.len() < EXPRESS;
+        let full = is_full(len, inner_mtu);
+        let Class { sparse, early } = self.classifier.classify(inner, full, now);
+        let sparse = sparse && self.express.len() < EXPRESS;
         let packet = Packet {
             bytes,
             inner: len,
             queued: now,
+            early,
             sequence: None,
         };
         if sparse {
@@ -250,51 +251,17 @@ impl Bond {
         path.gauge
             .sent_bytes
             .fetch_add(packet.bytes.len() as u64, Relaxed);
-        let (origin, suspect) = (path.id, path.is_suspect());
+        let suspect = path.is_suspect();
         if !path.outbox.takes(packet.bytes.len()) {
             path.outbox.flush(self.peer, path.endpoint, drops, emit);
         }
         path.outbox.push(&packet.bytes);
         self.earn_repairs();
-        let everywhere = self.scheduler.duplicates();
-        let bytes = packet.bytes.len() as f64;
-        self.duplicates_left = (self.duplicates_left + bytes * DUPLICATES).min(DUPLICATES_SAVED);
-        let affordable = express && self.duplicates_left >= bytes && self.paths.len() > 1;
-        if affordable && !everywhere {
-            self.duplicates_left -= bytes;
-        }
-        if everywhere || suspect || affordable {
-            self.duplicate(origin, &packet, everywhere, now, emit);
-        }
+        self.copy(place, &packet, suspect, now, drops, emit);
         let pool = &mut self.pool;
         if let Some(path) = self.paths.get_mut(place) {
             path.ring
                 .push(sequence, packet.bytes, now, |bytes| recycle(pool, bytes));
-        }
-    }
-
-    /// Sends the very same datagram on the next best path, or on all others.
-    fn duplicate(
-        &mut self,
-        origin: PathId,
-        packet: &Packet,
-        everywhere: bool,
-        now: Instant,
-        emit: &mut impl FnMut(Transmit<'_>) -> Result<(), SendError>,
-    ) {
-        let second = self.fastest(now, packet.inner, Some(origin));
-        for (place, path) in self.paths.iter_mut().enumerate() {
-            if path.id == origin || !path.may_carry() || !(everywhere || Some(place) == second) {
-                continue;
-            }
-            path.model
-                .charge(now, on_link(&packet.bytes, path.endpoint));
-            path.gauge
-                .sent_bytes
-                .fetch_add(packet.bytes.len() as u64, Relaxed);
-            self.gauge.duplicates.fetch_add(1, Relaxed);
-            // A copy that does not go out is what the original is there for.
-            let _ = transmit(self.peer, path.endpoint, &packet.bytes, emit);
         }
     }
 }

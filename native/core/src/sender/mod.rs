@@ -17,6 +17,7 @@ use arrayvec::ArrayVec;
 
 use crate::activity::Activity;
 use crate::aead::{HEADER_LEN, TAG_LEN};
+use crate::bond::classify::is_full;
 use crate::bond::ring::RingMemory;
 use crate::bond::schedule::Policy;
 use crate::bond::transmit::Bond;
@@ -224,7 +225,11 @@ impl Sender {
         let drops = Arc::clone(&self.drops);
         let peer = peer_mut(&mut self.peers, index).ok_or(DropReason::NoRoute)?;
         if let Some(bond) = peer.bond.as_mut()
-            && bond.is_active(now, packet.len())
+            && bond.is_active(
+                now,
+                packet.len(),
+                is_full(segmenter.segment_len(), inner_mtu),
+            )
         {
             for n in 0..segmenter.count() {
                 let len = segmenter.len_of(n);

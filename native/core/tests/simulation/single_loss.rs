@@ -174,6 +174,68 @@ fn median(mut figures: Vec<f64>) -> f64 {
     figures[figures.len() / 2]
 }
 
+/// The flow never starts badly, whichever of its first packets are lost: no seed of 20 is below the bar,
+/// its start included.
+fn always_starts_well(rates: &[(u64, u64)], bar: f64) {
+    let loss = Loss::Independent(0.01);
+    for seed in 1..=20 {
+        let figure = goodput(seed, rates, loss, Duration::ZERO);
+        assert!(figure >= bar, "seed {seed}: {figure:.1} Mbit/s");
+    }
+}
+
+#[test]
+fn a_flow_over_one_lossy_path_always_starts_well() {
+    always_starts_well(&[(50, 10)], 40.0);
+}
+
+#[test]
+fn a_flow_over_two_lossy_paths_always_starts_well() {
+    always_starts_well(&[(50, 10), (20, 60)], 50.0);
+}
+
+#[test]
+fn a_full_packet_lost_at_the_beginning_of_bulk_is_not_seen_by_a_flow() {
+    // The very first one goes bare: it may be a lone one.
+    for lost in [1, 4, 9, 16] {
+        let mut pair = connected(16);
+        let full = |number: u32| {
+            let mut payload = vec![0; 1372];
+            payload[..4].copy_from_slice(&number.to_be_bytes());
+            payload
+        };
+        for number in 0..30 {
+            pair.change_from_a(Change::BlackHole(number == lost));
+            pair.a_sends(&full(number));
+            pair.run_for(Duration::from_micros(500));
+        }
+        pair.run_for(ms(200));
+        let first = |payload: &[u8]| u32::from_be_bytes(*payload.first_chunk().expect("number"));
+        let numbers = payloads(&pair.b).into_iter().map(first);
+        assert!(numbers.eq(0..30), "packet {lost}");
+    }
+}
+
+/// Sends so many full packets a millisecond apart, after a pause; gives how many datagrams went again.
+fn sent_again(links: &mut Uplinks, packets: u32) -> usize {
+    links.pair.run_for(secs(1));
+    links.pair.a.forget();
+    for _ in 0..packets {
+        links.pair.a_sends(&[0; 1372]);
+        links.pair.run_for(ms(1));
+    }
+    let sent = links.pair.a.sent_of_type(4);
+    let distinct: BTreeSet<&[u8]> = sent.iter().map(|sent| &sent.bytes[..]).collect();
+    sent.len() - distinct.len()
+}
+
+#[test]
+fn the_first_packets_of_a_flow_go_twice_unless_its_only_path_is_known_to_be_clean() {
+    let mut links = Uplinks::new(17, &[uplink(50, 10)]);
+    assert_eq!(sent_again(&mut links, 200), 30);
+    assert_eq!(sent_again(&mut links, 200), 0);
+}
+
 #[test]
 fn a_flow_over_one_lossy_path_gets_most_of_it() {
     for (loss, bar) in [
