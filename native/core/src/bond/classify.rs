@@ -19,25 +19,12 @@ const ALLOWANCE: f64 = 12_000.0;
 const EARNED: f64 = 120_000.0;
 /// A bulk flow that was silent for this long begins anew: longer than any round trip in use.
 const PAUSE: Duration = Duration::from_millis(500);
-/// Packets that begin a flow: the first two flights of a slow start (RFC 6928), 10 and 20.
-pub(crate) const BEGINNING: u32 = 30;
 
 #[derive(Clone, Copy)]
 struct Flow {
     credit: f64,
     seen: Instant,
     bulk: bool,
-    /// Packets since its beginning.
-    sent: u32,
-}
-
-/// What a packet is to be treated as.
-#[derive(Clone, Copy)]
-pub(crate) struct Class {
-    /// Of the latency class.
-    pub sparse: bool,
-    /// Of the first [`BEGINNING`] of its flow.
-    pub early: bool,
 }
 
 /// The allowances of all flows to one peer.
@@ -58,7 +45,6 @@ impl Default for Classifier {
             credit: ALLOWANCE,
             seen: Instant::default(),
             bulk: false,
-            sent: 0,
         };
         Self {
             flows: vec![fresh; SLOTS].into_boxed_slice(),
@@ -68,23 +54,19 @@ impl Default for Classifier {
 }
 
 impl Classifier {
-    /// The class of this inner packet, which may be `full`.
-    pub(crate) fn classify(&mut self, packet: &[u8], full: bool, now: Instant) -> Class {
+    /// Whether this inner packet, which may be `full`, is of the latency class.
+    pub(crate) fn is_sparse(&mut self, packet: &[u8], full: bool, now: Instant) -> bool {
         let alone = self.bulk_at.is_none_or(|at| now - at >= PAUSE);
         let slot = flow_hash(packet) as usize % SLOTS;
         let Some(flow) = self.flows.get_mut(slot) else {
-            return Class {
-                sparse: false,
-                early: false,
-            };
+            return false;
         };
         let silence = now - flow.seen;
         flow.seen = now;
         flow.credit = (flow.credit + silence.as_secs_f64() * EARNED).min(ALLOWANCE);
         if silence >= PAUSE {
-            (flow.bulk, flow.sent) = (false, 0);
+            flow.bulk = false;
         }
-        flow.sent = flow.sent.saturating_add(1);
         if !flow.bulk {
             flow.credit -= packet.len() as f64;
             flow.bulk = flow.credit < 0.0 || full && alone;
@@ -92,10 +74,7 @@ impl Classifier {
         if flow.bulk {
             self.bulk_at = Some(now);
         }
-        Class {
-            sparse: !flow.bulk,
-            early: flow.sent <= BEGINNING,
-        }
+        !flow.bulk
     }
 }
 
@@ -146,26 +125,16 @@ mod tests {
     #[test]
     fn a_flow_that_begins_with_a_full_packet_and_has_nothing_to_overtake_is_bulk() {
         let mut classifier = Classifier::default();
-        assert!(classifier.classify(&packet(100, 1), false, at(1)).sparse);
-        assert!(!classifier.classify(&packet(1400, 1), true, at(2)).sparse);
-        assert!(!classifier.classify(&packet(100, 1), false, at(3)).sparse);
+        assert!(classifier.is_sparse(&packet(100, 1), false, at(1)));
+        assert!(!classifier.is_sparse(&packet(1400, 1), true, at(2)));
+        assert!(!classifier.is_sparse(&packet(100, 1), false, at(3)));
     }
 
     #[test]
     fn beside_bulk_a_flow_begins_in_the_latency_class_and_leaves_it_with_its_allowance() {
         let mut classifier = Classifier::default();
-        classifier.classify(&packet(1400, 1), true, at(1));
-        let sparse = (0..20).filter(|_| classifier.classify(&packet(1400, 2), true, at(2)).sparse);
+        classifier.is_sparse(&packet(1400, 1), true, at(1));
+        let sparse = (0..20).filter(|_| classifier.is_sparse(&packet(1400, 2), true, at(2)));
         assert_eq!(sparse.count(), 8);
-    }
-
-    #[test]
-    fn a_flow_begins_anew_after_a_pause() {
-        let mut classifier = Classifier::default();
-        let mut early = |now: u64| {
-            let packets = (0..100).map(|_| classifier.classify(&packet(1400, 1), true, at(now)));
-            packets.filter(|class| class.early).count()
-        };
-        assert_eq!((early(1), early(500), early(1000)), (30, 0, 30));
     }
 }

@@ -28,8 +28,6 @@ pub(crate) struct Packet {
     /// Length of the inner packet in it.
     pub inner: usize,
     pub queued: Instant,
-    /// One of the first of its flow.
-    pub early: bool,
     /// Its place in the order of the bucket, once it is known.
     pub sequence: Option<u64>,
 }
@@ -213,7 +211,6 @@ mod tests {
                 bytes: vec![0; 1000],
                 inner: number,
                 queued: at(0),
-                early: false,
                 sequence: None,
             };
             assert!(queue.push(packet).is_ok());
@@ -277,7 +274,6 @@ mod tests {
                     bytes: vec![0; 1000],
                     inner: 0,
                     queued: at(now),
-                    early: false,
                     sequence: None,
                 };
                 assert!(queue.push(packet).is_ok());
@@ -314,7 +310,6 @@ mod tests {
             bytes: vec![0; 1000],
             inner: 9,
             queued: at(0),
-            early: false,
             sequence: None,
         };
         queue.reinstate(dropped);

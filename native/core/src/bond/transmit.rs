@@ -24,14 +24,13 @@ use crate::sender::{SendError, Transmit, padded};
 use crate::time::Instant;
 
 use super::bare::{FAR, Switch};
-use super::classify::{Class, Classifier, is_full};
+use super::classify::{Classifier, is_full};
 use super::equalise::Equaliser;
 use super::queue::{Packet, Queue};
 use super::ring::RingMemory;
 use super::schedule::{Policy, Scheduler};
 use super::shim::{SHIM_LEN, Shim};
 
-use copies::DUPLICATES_SAVED;
 pub(crate) use datagram::Sealer;
 use datagram::{on_link, recycle, seal, wire_len};
 use paths::Path;
@@ -96,7 +95,7 @@ impl Bond {
             orphans: VecDeque::new(),
             dropped: VecDeque::new(),
             pool: Vec::new(),
-            duplicates_left: DUPLICATES_SAVED,
+            duplicates_left: 0.0,
             last_several: None,
             wanted_at: None,
             lossy: Switch::default(),
@@ -150,13 +149,11 @@ impl Bond {
         write(inner);
         padding.fill(0);
         let full = is_full(len, inner_mtu);
-        let Class { sparse, early } = self.classifier.classify(inner, full, now);
-        let sparse = sparse && self.express.len() < EXPRESS;
+        let sparse = self.classifier.is_sparse(inner, full, now) && self.express.len() < EXPRESS;
         let packet = Packet {
             bytes,
             inner: len,
             queued: now,
-            early,
             sequence: None,
         };
         if sparse {
@@ -251,13 +248,13 @@ impl Bond {
         path.gauge
             .sent_bytes
             .fetch_add(packet.bytes.len() as u64, Relaxed);
-        let suspect = path.is_suspect();
+        let (origin, suspect) = (path.id, path.is_suspect());
         if !path.outbox.takes(packet.bytes.len()) {
             path.outbox.flush(self.peer, path.endpoint, drops, emit);
         }
         path.outbox.push(&packet.bytes);
         self.earn_repairs();
-        self.copy(place, &packet, suspect, now, drops, emit);
+        self.copy(origin, &packet, suspect, now, emit);
         let pool = &mut self.pool;
         if let Some(path) = self.paths.get_mut(place) {
             path.ring

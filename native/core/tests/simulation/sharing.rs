@@ -117,5 +117,5 @@ fn a_buffer_of_fixed_depth_goes_on_when_more_would_wait_than_that() {
         late(Depth::Auto),
     );
     println!("late: {shallow} with 4 packets, {original} with 128, {auto} by itself");
-    assert!(shallow > 10 * original.max(auto).max(1));
+    assert!(shallow > original && original > auto);
 }

@@ -216,26 +216,6 @@ fn a_full_packet_lost_at_the_beginning_of_bulk_is_not_seen_by_a_flow() {
     }
 }
 
-/// Sends so many full packets a millisecond apart, after a pause; gives how many datagrams went again.
-fn sent_again(links: &mut Uplinks, packets: u32) -> usize {
-    links.pair.run_for(secs(1));
-    links.pair.a.forget();
-    for _ in 0..packets {
-        links.pair.a_sends(&[0; 1372]);
-        links.pair.run_for(ms(1));
-    }
-    let sent = links.pair.a.sent_of_type(4);
-    let distinct: BTreeSet<&[u8]> = sent.iter().map(|sent| &sent.bytes[..]).collect();
-    sent.len() - distinct.len()
-}
-
-#[test]
-fn the_first_packets_of_a_flow_go_twice_unless_its_only_path_is_known_to_be_clean() {
-    let mut links = Uplinks::new(17, &[uplink(50, 10)]);
-    assert_eq!(sent_again(&mut links, 200), 30);
-    assert_eq!(sent_again(&mut links, 200), 0);
-}
-
 #[test]
 fn a_flow_over_one_lossy_path_gets_most_of_it() {
     for (loss, bar) in [
