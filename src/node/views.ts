@@ -205,6 +205,8 @@ export function pathsView({ config, stats }: Snapshot): PathsView {
     schema: schemaVersion,
     peers: config.peers.map((peer) => {
       const measured = statsOf(stats, peer)
+      // Nothing is bonded towards a stock peer, so nothing of it is counted.
+      const bond = peer.nodeId === null ? undefined : measured
       return {
         name: peer.name,
         nodeId: peer.nodeId,
@@ -212,11 +214,11 @@ export function pathsView({ config, stats }: Snapshot): PathsView {
         state: measured?.state ?? 'idle',
         innerMtu: measured?.innerMtu ?? stats.innerMtu,
         scheduler: config.scheduler,
-        reorderHeld: measured?.reorderHeld ?? null,
-        reorderTimeouts: measured?.reorderTimeouts ?? null,
-        repaired: measured?.repaired ?? null,
-        duplicates: measured?.duplicates ?? null,
-        late: measured?.late ?? null,
+        reorderHeld: bond?.reorderHeld ?? null,
+        reorderTimeouts: bond?.reorderTimeouts ?? null,
+        repaired: bond?.repaired ?? null,
+        duplicates: bond?.duplicates ?? null,
+        late: bond?.late ?? null,
         paths: measured?.paths ?? [],
       }
     }),

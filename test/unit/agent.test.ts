@@ -76,17 +76,19 @@ t.test('starting wishes sockets, the device and every peer', (t) => {
 })
 
 t.test(
-  'the addon gets a fixed MTU, a chosen AEAD and the stored timestamp, and no defaults',
+  'the addon gets a fixed MTU, a chosen AEAD or depth and the stored timestamp, and no defaults',
   (t) => {
     const timestampFloor = '400000006553f0e80000007b'
-    const fixed = configOf('', 'mtu = 1300\naead = "ring"')
+    const fixed = configOf('[multipath]\ndepth = 128\n', 'mtu = 1300\naead = "ring"')
     t.match(start(fixed, { resources: { timestampFloor } }).native.opened, {
       mtu: 1300,
       aead: 'ring',
+      depth: 128,
       timestampFloor,
     })
     const { opened } = start(configOf('')).native
-    t.notOk(opened && ('mtu' in opened || 'aead' in opened || 'timestampFloor' in opened))
+    t.ok(opened)
+    for (const name of ['mtu', 'aead', 'depth', 'timestampFloor']) t.notOk(name in (opened ?? {}))
     t.end()
   },
 )
@@ -224,37 +226,47 @@ t.test('a reload closes the descriptors of preshared keys only once the addon ha
   t.end()
 })
 
+const measured: (typeof idleStats)['peers'][number] = {
+  id: peerId,
+  overlayIpv6: 'fd1a:afe7:554f:1:2:3:4:5',
+  state: 'connected',
+  endpoint: '192.0.2.7:51820',
+  latestHandshakeMs: 5,
+  handshakeMs: 1.5,
+  txBytes: 1,
+  rxBytes: 2,
+  txPackets: 3,
+  rxPackets: 4,
+  innerMtu: 1360,
+  reorderHeld: 5,
+  reorderTimeouts: 6,
+  repaired: 7,
+  duplicates: 8,
+  late: 9,
+  paths: [],
+}
+
 t.test('what is unmeasured is null in every view', (t) => {
   const { agent, native } = start(configOf(onePeer))
   t.match(agent.status(), { schema: 1, nodeId: identity.nodeId, innerMtu: 1420, aead: 'ring' })
   t.match(agent.status().peers[0], { state: 'idle', endpoint: null, latestHandshakeMs: null })
   t.match(agent.paths(), { schema: 1, peers: [{ repaired: null, paths: [] }] })
-  native.current = {
-    ...idleStats,
-    peers: [
-      {
-        id: peerId,
-        overlayIpv6: 'fd1a:afe7:554f:1:2:3:4:5',
-        state: 'connected',
-        endpoint: '192.0.2.7:51820',
-        latestHandshakeMs: 5,
-        handshakeMs: 1.5,
-        txBytes: 1,
-        rxBytes: 2,
-        txPackets: 3,
-        rxPackets: 4,
-        innerMtu: 1360,
-        reorderHeld: 5,
-        reorderTimeouts: 6,
-        repaired: 7,
-        duplicates: 8,
-        late: 9,
-        paths: [],
-      },
-    ],
-  }
+  native.current = { ...idleStats, peers: [measured] }
   t.match(agent.peers().peers[0], { state: 'connected', handshakeMs: 1.5, rxBytes: 2 })
   t.equal(agent.peers().peers[0]?.allowedIps.at(-1), 'fd1a:afe7:554f:1:2:3:4:5/128')
   t.match(agent.paths().peers[0], { innerMtu: 1360, reorderHeld: 5, repaired: 7, late: 9 })
+  t.end()
+})
+
+t.test('of a stock peer nothing that bonding counts is told', (t) => {
+  const id = '2F4H7CKwrYgVN8L0TWYtGhQ8+DDFespDBdhcepD2ti4='
+  const { agent, native } = start(configOf(`[[peer]]\nwireguard_public_key = "${id}"\n`))
+  native.current = { ...idleStats, peers: [{ ...measured, id }] }
+  t.match(agent.paths().peers[0], {
+    innerMtu: 1360,
+    reorderHeld: null,
+    repaired: null,
+    late: null,
+  })
   t.end()
 })

@@ -4,11 +4,11 @@
 //!    peer by allowed IPs and writes its packets as unsealed datagrams into the slab.
 //! 2. [`Sender::flush`] seals the slab run by run and emits one [`Transmit`] each.
 //!
-//! A run is what one send can carry: consecutive datagrams of equal length (the last may be
-//! shorter) to one address under one key. This machine alone seals, so it alone owns the counters.
-//! Nothing here allocates but staging, which only happens while there is no session.
+//! This machine alone seals, so it alone owns the counters. Nothing here allocates but staging, which only
+//! happens while there is no session.
 
 mod bonds;
+mod slab;
 mod updates;
 
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use std::sync::Arc;
 use arrayvec::ArrayVec;
 
 use crate::activity::Activity;
-use crate::aead::{HEADER_LEN, TAG_LEN};
+use crate::aead::HEADER_LEN;
 use crate::bond::classify::is_full;
 use crate::bond::ring::RingMemory;
 use crate::bond::schedule::Policy;
@@ -31,17 +31,7 @@ use crate::staging::Staging;
 use crate::time::Instant;
 use crate::wire::datagram::write_transport_header;
 
-/// Header and tag around each payload.
-const OVERHEAD: usize = HEADER_LEN + TAG_LEN;
-/// The most that one super-packet takes in the slab: its bytes, and headers, overhead and padding
-/// around every packet cut from it.
-const WORST_SUPER_PACKET: usize = limits::SUPER_PACKET + limits::SEGMENTS * (OVERHEAD + 16 + 120);
-/// A full flush threshold and one more super-packet always fit.
-const SLAB_LEN: usize = limits::FLUSH_BYTES + WORST_SUPER_PACKET;
-/// The most runs that one super-packet takes: full ones by count, full ones by bytes, the last.
-const WORST_RUNS: usize = limits::SEGMENTS.div_ceil(limits::RUN_DATAGRAMS)
-    + WORST_SUPER_PACKET.div_ceil(limits::RUN_BYTES)
-    + 1;
+use slab::{Run, Slab};
 
 /// A sealed run, ready to be sent.
 pub struct Transmit<'a> {
@@ -94,27 +84,11 @@ struct Peer {
     asked: Option<Instant>,
 }
 
-#[derive(Clone, Copy)]
-struct Run {
-    peer: PeerIndex,
-    endpoint: Endpoint,
-    start: usize,
-    len: usize,
-    stride: usize,
-    count: usize,
-    /// Whether no further datagram may join: the last one was shorter.
-    closed: bool,
-    /// Whether any datagram carries data, as opposed to keepalives and control frames.
-    data: bool,
-}
-
 /// The send machine. See the module's header.
 pub struct Sender {
     routes: Option<PeerRoutes>,
     peers: Vec<Option<Peer>>,
-    slab: Box<[u8]>,
-    used: usize,
-    runs: ArrayVec<Run, { limits::RUNS }>,
+    slab: Slab,
     reports: ArrayVec<FromSender, { limits::RUNS }>,
     drops: Arc<DropCounters>,
     policy: Policy,
@@ -130,9 +104,7 @@ impl Sender {
         Self {
             routes: None,
             peers: Vec::new(),
-            slab: vec![0; SLAB_LEN].into_boxed_slice(),
-            used: 0,
-            runs: ArrayVec::new(),
+            slab: Slab::new(),
             reports: ArrayVec::new(),
             drops,
             policy,
@@ -143,7 +115,7 @@ impl Sender {
 
     /// Whether the slab should be flushed before more is read.
     pub fn is_full(&self) -> bool {
-        self.used >= limits::FLUSH_BYTES || self.runs.len() + WORST_RUNS > limits::RUNS
+        self.slab.is_full()
     }
 
     /// Marks or drops the next packet of bulk, because too much is waiting behind it: the first of a
@@ -261,6 +233,7 @@ impl Sender {
         for n in dropped..segmenter.count() {
             let len = segmenter.len_of(n);
             let payload = self
+                .slab
                 .append(peer, endpoint, padded(len, inner_mtu), true)
                 .ok_or(DropReason::BadOffload)?;
             let (inner, padding) = payload.split_at_mut(len);
@@ -273,48 +246,6 @@ impl Sender {
         Ok(())
     }
 
-    /// Makes room for one datagram in the current run, or in a new one, and gives its payload.
-    fn append(
-        &mut self,
-        peer: PeerIndex,
-        endpoint: Endpoint,
-        payload: usize,
-        data: bool,
-    ) -> Option<&mut [u8]> {
-        let datagram = payload + OVERHEAD;
-        let start = self.used;
-        let end = start
-            .checked_add(datagram)
-            .filter(|end| *end <= self.slab.len())?;
-        match self
-            .runs
-            .last_mut()
-            .filter(|run| run.takes(peer, endpoint, datagram))
-        {
-            Some(run) => {
-                run.len += datagram;
-                run.count += 1;
-                run.closed = datagram < run.stride;
-                run.data |= data;
-            }
-            None => self
-                .runs
-                .try_push(Run {
-                    peer,
-                    endpoint,
-                    start,
-                    len: datagram,
-                    stride: datagram,
-                    count: 1,
-                    closed: false,
-                    data,
-                })
-                .ok()?,
-        }
-        self.used = end;
-        self.slab.get_mut(start + HEADER_LEN..end - TAG_LEN)
-    }
-
     /// Seals all runs in the slab and emits each; the slab is empty afterwards.
     ///
     /// `emit` says when a run could not be sent; its packets are then lost and counted.
@@ -323,15 +254,12 @@ impl Sender {
         now: Instant,
         mut emit: impl FnMut(Transmit<'_>) -> Result<(), SendError>,
     ) {
-        for n in 0..self.runs.len() {
-            let Some(run) = self.runs.get(n).copied() else {
-                break;
-            };
+        let mut next = 0;
+        while let Some(run) = self.slab.run(next) {
+            next += 1;
             match self.seal(&run, now) {
                 Ok(()) => {
-                    let Some(datagrams) = self.slab.get(run.start..run.start + run.len) else {
-                        continue;
-                    };
+                    let datagrams = self.slab.datagrams(&run);
                     let transmit = Transmit {
                         peer: run.peer,
                         endpoint: run.endpoint,
@@ -345,8 +273,7 @@ impl Sender {
                 Err(reason) => self.drops.add(reason, run.count as u64),
             }
         }
-        self.runs.clear();
-        self.used = 0;
+        self.slab.clear();
         self.pump(now, &mut emit);
     }
 
@@ -359,10 +286,7 @@ impl Sender {
             return Err(DropReason::KeyExhausted);
         }
         peer.counter = next;
-        let datagrams = self
-            .slab
-            .get_mut(run.start..run.start + run.len)
-            .ok_or(DropReason::BadOffload)?;
+        let datagrams = self.slab.datagrams_mut(run);
         for (counter, datagram) in (first..).zip(datagrams.chunks_mut(run.stride)) {
             if let Some(header) = datagram.first_chunk_mut::<HEADER_LEN>() {
                 write_transport_header(header, key.receiver, counter);
@@ -440,17 +364,6 @@ impl SendKey {
     fn wants_renewal(&self, counter: u64, now: Instant) -> bool {
         counter >= protocol::REKEY_AFTER_MESSAGES
             || (self.initiator && now - self.created >= protocol::REKEY_AFTER_TIME)
-    }
-}
-
-impl Run {
-    fn takes(&self, peer: PeerIndex, endpoint: Endpoint, datagram: usize) -> bool {
-        !self.closed
-            && self.peer == peer
-            && self.endpoint == endpoint
-            && datagram <= self.stride
-            && self.count < limits::RUN_DATAGRAMS
-            && self.len + datagram <= limits::RUN_BYTES
     }
 }
 

@@ -182,17 +182,13 @@ impl Sender {
             return;
         };
         // A frame stands alone: one that does not fit the path must not take data down with it.
-        if let Some(run) = self.runs.last_mut() {
-            run.closed = true;
-        }
+        self.slab.close_run();
         let len = padded(plaintext.len(), usize::from(peer.inner_mtu));
-        if let Some(payload) = self.append(index, endpoint, len, false) {
+        if let Some(payload) = self.slab.append(index, endpoint, len, false) {
             let (body, padding) = payload.split_at_mut(plaintext.len());
             body.copy_from_slice(plaintext);
             padding.fill(0);
         }
-        if let Some(run) = self.runs.last_mut() {
-            run.closed = true;
-        }
+        self.slab.close_run();
     }
 }
