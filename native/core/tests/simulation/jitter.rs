@@ -83,7 +83,7 @@ fn a_far_link_that_varies_is_filled_beside_a_near_one() {
 fn links_with_short_buffers_that_hardly_vary_are_filled_soon() {
     let links = [queued(50, 10, ms(10)), queued(20, 30, ms(10))];
     let links = links.map(|link| varying(link, Duration::from_micros(200)));
-    for seed in 1..=12 {
+    for seed in 1..=4 {
         let share = goodput(seed, &links, (1, 4)) / (70.0 * 1372.0 / 1476.0);
         assert!(share >= 0.9, "seed {seed}: {share:.3} of the sum");
     }
