@@ -12,6 +12,7 @@ pub mod activity;
 pub mod aead;
 pub mod backlog;
 pub mod bond;
+pub mod busy_poll;
 pub mod constants;
 pub mod control;
 pub mod drops;

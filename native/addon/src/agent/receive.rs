@@ -4,7 +4,8 @@
 //! each super-packet that is written the sockets are looked at again.
 //!
 //! While little arrives it transmits, too: what the local stack answers to a packet is there when the
-//! write of that returns, and waits for no other thread to wake up.
+//! write of that returns, and waits for no other thread to wake up. And where answers come at once, it
+//! looks for the answer to what it sent without sleeping ([`BusyPoll`]).
 
 use std::io;
 use std::sync::Arc;
@@ -14,6 +15,7 @@ use arrayvec::ArrayVec;
 use rtrb::{Consumer, Producer};
 use whalescale_core::aead::AeadBackend;
 use whalescale_core::backlog::Sojourn;
+use whalescale_core::busy_poll::BusyPoll;
 use whalescale_core::constants::limits;
 use whalescale_core::drops::{DropCounters, DropReason};
 use whalescale_core::handoff::{Crossing, Endpoint, FromReceiver, SocketId};
@@ -58,12 +60,15 @@ impl ReceiveThread {
         aead::warm_up(&*self.backend);
         let mut arena = RecvArena::new();
         let mut sojourn = Sojourn::default();
+        let mut busy = BusyPoll::default();
         let mut poller = Poller::new();
         self.wait_for(&mut poller);
         while !self.bells.stopping() {
-            let timeout = self.receiver.next_timeout().map(|due| due - clock::now());
-            let rests = arena.is_empty();
-            poller.wait(if rests { timeout } else { Some(Duration::ZERO) })?;
+            if arena.is_empty() {
+                self.wait(&mut poller, &mut busy)?;
+            } else {
+                poller.wait(Some(Duration::ZERO))?;
+            }
             let mut changed = false;
             if poller.readable(BELL) {
                 self.bells.receive.drain();
@@ -107,6 +112,29 @@ impl ReceiveThread {
         for (_, socket) in open(&self.sockets) {
             poller.add(socket, Interest::Read);
         }
+    }
+
+    /// Waits for any of `poller`'s descriptors, or the next timer; at first without sleeping if that was
+    /// the device, and the answers to its packets come soon.
+    fn wait(&self, poller: &mut Poller, busy: &mut BusyPoll) -> io::Result<()> {
+        let since = clock::now();
+        let due = self.receiver.next_timeout();
+        if !poller.readable(DEVICE) {
+            poller.wait(due.map(|due| due - since))?;
+            return Ok(());
+        }
+        let patience = busy.patience(since);
+        let mut now = since;
+        let mut ready = 0;
+        while ready == 0 && now - since < patience {
+            ready = poller.wait(Some(Duration::ZERO))?;
+            now = clock::now();
+        }
+        if ready == 0 {
+            poller.wait(due.map(|due| due - now))?;
+        }
+        busy.note(since, clock::now());
+        Ok(())
     }
 
     /// Applies what control decided; says whether the sockets changed.

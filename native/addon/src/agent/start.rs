@@ -30,7 +30,7 @@ use super::inlet::Inlet;
 use super::interfaces::Interfaces;
 use super::outlet::Outlet;
 use super::receive::ReceiveThread;
-use super::transmit::{TransmitThread, Transmitter};
+use super::transmit::{LocalStack, TransmitThread, Transmitter};
 use super::{Bells, CROSSINGS, REPORTS, ReceiverUpdate, SenderUpdate, Shared, Threads, UPDATES};
 
 /// What an agent starts with.
@@ -156,13 +156,12 @@ fn transmitter(sender: Sender, queues: TransmitQueues, shared: &Shared) -> Trans
     Transmitter {
         sender,
         lane: Lane::new(shared.tun.vnet()),
-        tun: Arc::clone(&shared.tun),
+        stack: LocalStack::new(Arc::clone(&shared.tun)),
         updates: queues.updates,
         crossings: queues.crossings,
         reports: queues.reports,
         bells: Arc::clone(&shared.bells),
         outlet: Outlet::default(),
-        answer: [0; 1280],
         turned: clock::now(),
     }
 }

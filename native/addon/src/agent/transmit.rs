@@ -38,16 +38,20 @@ const ALONE: Duration = Duration::from_millis(1);
 pub(super) struct Transmitter {
     pub sender: Sender,
     pub lane: Lane,
-    pub tun: Arc<Tun>,
+    pub stack: LocalStack,
     pub updates: Consumer<SenderUpdate>,
     pub crossings: Consumer<Crossing>,
     pub reports: Producer<FromSender>,
     pub bells: Arc<Bells>,
     pub outlet: Outlet,
-    /// Room for what the local stack is told of a packet that is too long.
-    pub answer: [u8; 1280],
     /// When the receive thread last did it.
     pub turned: Instant,
+}
+
+/// Where packets come from: the TUN device, with room for what is said of one that is too long.
+pub(super) struct LocalStack {
+    tun: Arc<Tun>,
+    answer: [u8; 1280],
 }
 
 pub(super) struct TransmitThread {
@@ -80,7 +84,7 @@ impl Transmitter {
     /// Transmits until little is to be sent.
     fn run(&mut self) -> io::Result<()> {
         let mut poller = Poller::new();
-        poller.add(&*self.tun, Interest::Read);
+        poller.add(&*self.stack.tun, Interest::Read);
         let bell = poller.add(&self.bells.transmit, Interest::Read);
         let (mut woken, mut paused) = (false, false);
         while !self.bells.stopping() {
@@ -155,20 +159,19 @@ impl Transmitter {
             let Some(room) = self.lane.room() else {
                 return Ok(false);
             };
-            let Some(len) = self.tun.read(room)? else {
+            let Some(len) = self.stack.tun.read(room)? else {
                 return Ok(true);
             };
             // The packet may answer what came from a new address: that is here before the packet is.
             self.take_crossings();
             let Self {
                 lane,
+                stack,
                 sender,
-                tun,
-                answer,
                 ..
             } = self;
             if let Some(read) = lane.take(len, now) {
-                send_packet(sender, tun, read, now, answer);
+                stack.send(sender, read, now);
                 if woken {
                     return Ok(false);
                 }
@@ -182,9 +185,8 @@ impl Transmitter {
         let now = clock::now();
         let Self {
             lane,
+            stack,
             sender,
-            tun,
-            answer,
             ..
         } = self;
         let Some((read, shed)) = lane.first(now) else {
@@ -193,7 +195,7 @@ impl Transmitter {
         if shed {
             sender.shed();
         }
-        send_packet(sender, tun, read, now, answer);
+        stack.send(sender, read, now);
         self.flush();
         self.lane.release(now);
     }
@@ -215,23 +217,35 @@ impl Transmitter {
     }
 }
 
-/// Gives the machine what was read from the device, and the device the answer to what is too long.
-fn send_packet(sender: &mut Sender, tun: &Tun, read: &[u8], now: Instant, answer: &mut [u8; 1280]) {
-    let header_len = if tun.vnet() { VNET_LEN } else { 0 };
-    let Some((header, packet)) = read.split_at_checked(header_len) else {
-        return;
-    };
-    let vnet = header
-        .first_chunk()
-        .map_or_else(VnetHeader::default, VnetHeader::parse);
-    if let Handled::TooLong(len) = sender.handle_packet(&vnet, packet, now, answer) {
-        write_answer(tun, answer.get(..len).unwrap_or_default());
+impl LocalStack {
+    /// The one behind `tun`.
+    pub(super) fn new(tun: Arc<Tun>) -> Self {
+        Self {
+            tun,
+            answer: [0; 1280],
+        }
     }
-}
 
-/// Gives the local stack an ICMP message; if the device does not take it, the next packet gets one.
-fn write_answer(tun: &Tun, packet: &[u8]) {
-    let header = [0; VNET_LEN];
-    let header = if tun.vnet() { &header[..] } else { &[] };
-    let _ = tun.write(&[IoSlice::new(header), IoSlice::new(packet)]);
+    /// Gives the machine what was `read`, and the stack the answer to what is too long.
+    fn send(&mut self, sender: &mut Sender, read: &[u8], now: Instant) {
+        let header_len = if self.tun.vnet() { VNET_LEN } else { 0 };
+        let Some((header, packet)) = read.split_at_checked(header_len) else {
+            return;
+        };
+        let vnet = header
+            .first_chunk()
+            .map_or_else(VnetHeader::default, VnetHeader::parse);
+        if let Handled::TooLong(len) = sender.handle_packet(&vnet, packet, now, &mut self.answer) {
+            self.write_answer(len);
+        }
+    }
+
+    /// Writes an ICMP message; if the device does not take it, the next packet gets one.
+    fn write_answer(&self, len: usize) {
+        let header: &[u8] = if self.tun.vnet() { &[0; VNET_LEN] } else { &[] };
+        let packet = self.answer.get(..len).unwrap_or_default();
+        let _ = self
+            .tun
+            .write(&[IoSlice::new(header), IoSlice::new(packet)]);
+    }
 }

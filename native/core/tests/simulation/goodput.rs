@@ -29,15 +29,7 @@ fn goodput_by(policy: Policy, seed: u64, configs: &[LinkConfig], skip: u64) -> f
     let mut links = Uplinks::with(seed, configs, setup);
     let mut flow = InnerTcp::new(links.pair.now().instant);
     flow.run(&mut links, secs(SPAN));
-    let seconds: Vec<String> = (0..SPAN)
-        .map(|at| format!("{:.1}", flow.goodput(secs(at), secs(at + 1))))
-        .collect();
-    println!(
-        "{} Mbit/s, {} sent again, drops {:?}",
-        seconds.join(" "),
-        flow.retransmits,
-        links.pair.a.drop_report()
-    );
+    flow.print(&links, SPAN);
     flow.goodput(ms(skip), secs(SPAN))
 }
 

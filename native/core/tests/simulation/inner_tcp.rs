@@ -10,7 +10,7 @@ use whalescale_core::time::Instant;
 
 use crate::inner_bbr::{Bbr, Sample};
 use crate::inner_reduction::Reduction;
-use crate::pair::{A_INNER, B_INNER, ms, payload, udp_packet};
+use crate::pair::{A_INNER, B_INNER, ms, payload, secs, udp_packet};
 use crate::uplinks::Uplinks;
 
 /// Payload of each packet: with 28 bytes of headers it fills the inner MTU of 1400.
@@ -136,6 +136,20 @@ impl InnerTcp {
         let bin = |at: Duration| (at.as_millis() / 100) as usize;
         let bytes: u64 = self.arrived[bin(from)..bin(to)].iter().sum();
         bytes as f64 * 8e-6 / (to - from).as_secs_f64()
+    }
+
+    /// Prints its goodput in every one of the first `seconds`, for a reader of a test that failed.
+    pub fn print(&self, links: &Uplinks, seconds: u64) {
+        let rates = (0..seconds).map(|at| self.goodput(secs(at), secs(at + 1)));
+        println!(
+            "{} Mbit/s, {} sent again, drops {:?}",
+            rates
+                .map(|rate| format!("{rate:.1}"))
+                .collect::<Vec<_>>()
+                .join(" "),
+            self.retransmits,
+            links.pair.a.drop_report()
+        );
     }
 
     /// Sends as much as the window allows for `span`.

@@ -24,15 +24,7 @@ fn goodput(seed: u64, configs: &[LinkConfig], (from, to): (u64, u64)) -> f64 {
     let mut links = Uplinks::new(seed, configs);
     let mut flow = InnerTcp::new(links.pair.now().instant);
     flow.run(&mut links, secs(to));
-    let seconds: Vec<String> = (0..to)
-        .map(|at| format!("{:.1}", flow.goodput(secs(at), secs(at + 1))))
-        .collect();
-    println!(
-        "{} Mbit/s, {} sent again, drops {:?}",
-        seconds.join(" "),
-        flow.retransmits,
-        links.pair.a.drop_report()
-    );
+    flow.print(&links, to);
     flow.goodput(secs(from), secs(to))
 }
 

@@ -157,15 +157,8 @@ fn goodput(seed: u64, rates: &[(u64, u64)], loss: Loss, skip: Duration) -> f64 {
     let mut flow = InnerTcp::new(links.pair.now().instant);
     flow.run(&mut links, skip + secs(8));
     let goodput = flow.goodput(skip, skip + secs(8));
-    let seconds: Vec<String> = (0..skip.as_secs() + 8)
-        .map(|at| format!("{:.0}", flow.goodput(secs(at), secs(at + 1))))
-        .collect();
-    println!("{}", seconds.join(" "));
-    println!(
-        "{rates:?}, {loss:?}, seed {seed}: {goodput:.1} Mbit/s, {} sent again, drops {:?}",
-        flow.retransmits,
-        links.pair.a.drop_report()
-    );
+    flow.print(&links, skip.as_secs() + 8);
+    println!("{rates:?}, {loss:?}, seed {seed}: {goodput:.1} Mbit/s");
     goodput
 }
 
