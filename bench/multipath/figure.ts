@@ -15,6 +15,7 @@ export const FIGURES = {
   delayP99: { title: 'delay p99', unit: 'ms', better: 'lower', digits: 1 },
   rpcP50: { title: 'RPC p50', unit: 'ms', better: 'lower', digits: 1 },
   rpcP99: { title: 'RPC p99', unit: 'ms', better: 'lower', digits: 1 },
+  stolen: { title: 'taken by the host', unit: '%', better: 'lower', digits: 1 },
 } as const
 
 export type FigureName = keyof typeof FIGURES

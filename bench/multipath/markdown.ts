@@ -3,6 +3,7 @@
  */
 import { FIGURES, format, type FigureName } from './figure.js'
 import { contestant } from './judge.js'
+import { percentile } from '../statistics.js'
 import type { ContestantResult, Result, ScenarioResult } from './result.js'
 import type { Bar } from './scenario.js'
 
@@ -77,13 +78,25 @@ function compared(control: ContestantResult | undefined, figure: FigureName): st
   return control?.name === 'plain tcp' ? `${text} (plain TCP)` : text
 }
 
-function footer({ provenance: p, settings: s }: Result): string {
+function footer({ provenance: p, settings: s, scenarios }: Result): string {
   const tree = p.modified ? ' with changes' : ''
   const more = s.seeds > s.rounds ? `, ${String(s.seeds)} where a link loses by chance` : ''
   return (
     `${String(s.rounds)} runs of each${more}, MPTCP ${String(s.controls)}; one TCP flow, cubic unless said, ` +
     `${String(s.loadSeconds)} s after ${String(s.warmUpSeconds)} s; links as rate in Mbit/s / one-way delay in ms. ` +
     `${p.cpu}, ${String(p.cores)} cores, kernel ${p.kernel}, load before ${p.loadBefore.toFixed(1)}, ` +
-    `commit ${p.commit}${tree}, ${p.date.slice(0, 10)}.`
+    `commit ${p.commit}${tree}, ${p.date.slice(0, 10)}.${disturbance(scenarios)}`
+  )
+}
+
+/** How much of the processors' time the host took; older results do not know. */
+function disturbance(scenarios: readonly ScenarioResult[]): string {
+  const runs = scenarios.flatMap(({ contestants }) => contestants.flatMap(({ runs }) => runs))
+  const shares = runs.map(({ figures }) => figures.stolen).filter((share) => share !== undefined)
+  if (shares.length === 0) return ''
+  const [median, most] = [percentile(shares, 50), Math.max(...shares)]
+  return (
+    ` The host took ${format('stolen', median)} % of the processors' time in half of the runs or less, ` +
+    `${format('stolen', most)} % at most.`
   )
 }

@@ -7,6 +7,7 @@ import { createLab } from '#src/cli/demo/lab.js'
 import { withDirectory } from '../directory.js'
 import { provenance } from '../machine.js'
 import { reasonOf } from '../reason.js'
+import { undisturbed } from '../steal.js'
 import { makeBed, type Bed } from './bed.js'
 import { mptcp, plainTcp, whalescale, type Carrier, type Scheduler } from './carriers.js'
 import { buildEmulator, type Link } from '#src/cli/demo/emulator.js'
@@ -108,15 +109,16 @@ async function measure(
   alone: readonly number[],
 ): Promise<{ measured: Measured; paths: unknown }> {
   const { congestionControl, kind, topology } = scenario
-  return bed.run(
-    { links, topology, seed, congestionControl, carrier },
-    async (carried, emulator) => {
+  const { value, stolen } = await undisturbed(() =>
+    bed.run({ links, topology, seed, congestionControl, carrier }, async (carried, emulator) => {
       const { route } = carried
       const stage = { scenario, durations: settings, seed, route, emulator, alone }
       const measured = await MEASURES[kind](stage)
       return { measured, paths: await carried.describe() }
-    },
+    }),
   )
+  const { measured, paths } = value
+  return { measured: { ...measured, figures: { ...measured.figures, stolen } }, paths }
 }
 
 const needsSingles = ({ kind, links, udpMbit }: Scenario): boolean =>

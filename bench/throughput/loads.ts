@@ -10,6 +10,7 @@ import { tcp, udp, type Flow, type Received } from './iperf.js'
 import type { Figures } from './metric.js'
 import { ping } from './ping.js'
 import { startUpTimes } from './start-up.js'
+import { watched } from '../steal.js'
 import { percentile } from '../statistics.js'
 
 interface Durations {
@@ -50,6 +51,11 @@ const LOADS: Readonly<Record<string, Load>> = {
 }
 
 export async function takeTurn(stage: Stage, report: (load: string) => void): Promise<Turn> {
+  const { value, stolen } = await watched(() => takeLoads(stage, report))
+  return { ...value, figures: { ...value.figures, stolen } }
+}
+
+async function takeLoads(stage: Stage, report: (load: string) => void): Promise<Turn> {
   const figures: Figures = {}
   const failures: { load: string; reason: string }[] = []
   for (const [load, measure] of Object.entries(LOADS)) {

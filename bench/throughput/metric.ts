@@ -92,6 +92,13 @@ export const METRICS = {
     better: 'lower',
     digits: 2,
   },
+  stolen: {
+    title: 'Taken by the host',
+    short: 'stolen',
+    unit: '%',
+    better: 'lower',
+    digits: 1,
+  },
   startUp: {
     title: 'Start of `up` to first answered packet',
     short: 'start',
