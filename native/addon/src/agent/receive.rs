@@ -124,6 +124,7 @@ impl ReceiveThread {
             return Ok(());
         }
         let patience = busy.patience(since);
+        let patience = due.map_or(patience, |due| patience.min(due - since));
         let mut now = since;
         let mut ready = 0;
         while ready == 0 && now - since < patience {
