@@ -47,6 +47,8 @@ const FULL = {
   quietSeconds: 15,
   idleCpuSeconds: 5,
   startUpTries: 3,
+  /** For repeating what the host disturbed: as long again as a run of three rounds, or so. */
+  patienceSeconds: 1800,
 } as const
 const QUICK = {
   rounds: 2,
@@ -55,6 +57,7 @@ const QUICK = {
   quietSeconds: 1,
   idleCpuSeconds: 2,
   startUpTries: 3,
+  patienceSeconds: 0,
 } as const
 /** Bounds a run to hours, not days. */
 const MAX_ROUNDS = 100

@@ -2,12 +2,16 @@
  * The time that the host of a virtual machine took from it while something was measured: steal in /proc/stat
  * (proc_stat(5)).
  *
- * A measurement that the host disturbed is taken once more, whatever it gave; the less disturbed one counts.
+ * A measurement that the host disturbed is taken again, whatever it gave, while there is patience left; the least
+ * disturbed one counts. Such spells last for seconds to minutes, hence the pauses.
  */
 import { readFile } from 'node:fs/promises'
+import { setTimeout as delay } from 'node:timers/promises'
 
 /** Percent of the processors' time; links are emulated by a process, and one that stands still is another link. */
 const DISTURBED = 2
+const FIRST_PAUSE_MS = 2_000
+const LONGEST_PAUSE_MS = 32_000
 
 /** Since the machine started. */
 interface Ticks {
@@ -21,10 +25,9 @@ export interface Measurement<T> {
   readonly stolen: number
 }
 
-/** `stat` reads /proc/stat. */
-export async function watched<T>(
+async function watched<T>(
   measure: () => Promise<T>,
-  stat: () => Promise<string> = readStat,
+  stat: Surroundings['stat'],
 ): Promise<Measurement<T>> {
   const before = ticks(await stat())
   const value = await measure()
@@ -33,18 +36,44 @@ export async function watched<T>(
   return { value, stolen: all > 0 ? ((after.stolen - before.stolen) / all) * 100 : 0 }
 }
 
-/** `stat` reads /proc/stat. */
-export async function undisturbed<T>(
-  measure: () => Promise<T>,
-  stat: () => Promise<string> = readStat,
-): Promise<Measurement<T>> {
-  const first = await watched(measure, stat)
-  if (first.stolen <= DISTURBED) return first
-  const second = await watched(measure, stat)
-  return second.stolen < first.stolen ? second : first
+/** What a bench gets from the machine; a test has twins of them. */
+export interface Surroundings {
+  /** Reads /proc/stat. */
+  readonly stat: () => Promise<string>
+  readonly pause: (ms: number) => Promise<unknown>
+  /** Milliseconds of a steady clock. */
+  readonly now: () => number
+}
+
+/** How long all measurements of one run of the bench may go on being repeated, together. */
+export class Patience {
+  #leftMs: number
+  readonly #around: Surroundings
+
+  constructor(seconds: number, around: Surroundings = MACHINE) {
+    this.#leftMs = seconds * 1000
+    this.#around = around
+  }
+
+  async undisturbed<T>(measure: () => Promise<T>): Promise<Measurement<T>> {
+    const { stat, pause, now } = this.#around
+    let best = await watched(measure, stat)
+    let pauseMs = FIRST_PAUSE_MS
+    while (best.stolen > DISTURBED && this.#leftMs > 0) {
+      const began = now()
+      await pause(pauseMs)
+      pauseMs = Math.min(2 * pauseMs, LONGEST_PAUSE_MS)
+      const next = await watched(measure, stat)
+      if (next.stolen < best.stolen) best = next
+      this.#leftMs -= now() - began
+    }
+    return best
+  }
 }
 
 const readStat = (): Promise<string> => readFile('/proc/stat', 'utf8')
+
+const MACHINE: Surroundings = { stat: readStat, pause: delay, now: () => performance.now() }
 
 /** The first line: user, nice, system, idle, iowait, irq, softirq, steal; guests' time is in user. */
 function ticks(stat: string): Ticks {

@@ -62,7 +62,7 @@ export async function multipath(
 }
 
 function settingsOf(name: ModeName, mode: Mode, schedulers: readonly Scheduler[]): Settings {
-  const { durations, seeds, rounds, roundsWithoutBar, controls } = mode
+  const { durations, seeds, rounds, roundsWithoutBar, controls, patienceSeconds } = mode
   return {
     ...durations,
     mode: name,
@@ -72,6 +72,7 @@ function settingsOf(name: ModeName, mode: Mode, schedulers: readonly Scheduler[]
     rounds,
     roundsWithoutBar,
     controls,
+    patienceSeconds,
   }
 }
 

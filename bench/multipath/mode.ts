@@ -23,6 +23,8 @@ export interface Mode {
   readonly roundsWithoutBar: number
   /** The first seeds only are run by what Whalescale is compared with. */
   readonly controls: number
+  /** For repeating what the host disturbed: half as long again as the run takes, or so. */
+  readonly patienceSeconds: number
   /** All schedulers that aggregate, or the default alone. */
   readonly compares: boolean
 }
@@ -43,6 +45,7 @@ export const MODES: Readonly<Record<ModeName, Mode>> = {
     rounds: 2,
     roundsWithoutBar: 2,
     controls: 10,
+    patienceSeconds: 3600,
     compares: true,
   },
   bars: {
@@ -60,6 +63,7 @@ export const MODES: Readonly<Record<ModeName, Mode>> = {
     rounds: 3,
     roundsWithoutBar: 1,
     controls: 1,
+    patienceSeconds: 2700,
     compares: false,
   },
   quick: {
@@ -77,6 +81,7 @@ export const MODES: Readonly<Record<ModeName, Mode>> = {
     rounds: 1,
     roundsWithoutBar: 1,
     controls: 1,
+    patienceSeconds: 0,
     compares: false,
   },
 }

@@ -41,6 +41,8 @@ export interface Settings extends Durations {
   readonly roundsWithoutBar: number
   /** The last run of what Whalescale is compared with. */
   readonly controls: number
+  /** How long runs that the host disturbed may be repeated, together. */
+  readonly patienceSeconds: number
 }
 
 export interface Result {

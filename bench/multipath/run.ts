@@ -7,7 +7,7 @@ import { createLab } from '#src/cli/demo/lab.js'
 import { withDirectory } from '../directory.js'
 import { provenance } from '../machine.js'
 import { reasonOf } from '../reason.js'
-import { undisturbed } from '../steal.js'
+import { Patience } from '../steal.js'
 import { makeBed, type Bed } from './bed.js'
 import { mptcp, plainTcp, whalescale, type Carrier, type Scheduler } from './carriers.js'
 import { buildEmulator, type Link } from '#src/cli/demo/emulator.js'
@@ -34,6 +34,7 @@ interface Campaign {
   readonly schedulers: readonly Scheduler[]
   /** Goodput of single paths, by link, topology, congestion control and seed. */
   readonly alone: Map<string, Promise<Measured>>
+  readonly patience: Patience
   readonly report: Report
 }
 
@@ -51,7 +52,15 @@ export async function runMultipath(
   const results = await withDirectory(async (directory) => {
     try {
       const bed = await makeBed(lab, directory)
-      const campaign = { bed, settings, schedulers, alone: new Map<string, never>(), report }
+      const patience = new Patience(settings.patienceSeconds)
+      const campaign = {
+        bed,
+        settings,
+        schedulers,
+        alone: new Map<string, never>(),
+        patience,
+        report,
+      }
       const played: ScenarioResult[] = []
       for (const scenario of scenarios) played.push(await play(campaign, scenario))
       return played
@@ -102,14 +111,14 @@ async function play(campaign: Campaign, scenario: Scenario): Promise<ScenarioRes
 }
 
 async function measure(
-  { bed, settings }: Campaign,
+  { bed, settings, patience }: Campaign,
   scenario: Scenario,
   { carrier, links }: Contestant,
   seed: number,
   alone: readonly number[],
 ): Promise<{ measured: Measured; paths: unknown }> {
   const { congestionControl, kind, topology } = scenario
-  const { value, stolen } = await undisturbed(() =>
+  const { value, stolen } = await patience.undisturbed(() =>
     bed.run({ links, topology, seed, congestionControl, carrier }, async (carried, emulator) => {
       const { route } = carried
       const stage = { scenario, durations: settings, seed, route, emulator, alone }

@@ -10,7 +10,7 @@ import { tcp, udp, type Flow, type Received } from './iperf.js'
 import type { Figures } from './metric.js'
 import { ping } from './ping.js'
 import { startUpTimes } from './start-up.js'
-import { watched } from '../steal.js'
+import type { Patience } from '../steal.js'
 import { percentile } from '../statistics.js'
 
 interface Durations {
@@ -28,10 +28,11 @@ export interface Turn {
   readonly failures: readonly { readonly load: string; readonly reason: string }[]
 }
 
-interface Stage {
+export interface Stage {
   readonly pair: Pair
   readonly tunnel: Tunnel
   readonly durations: Durations
+  readonly patience: Patience
 }
 
 type Load = (stage: Stage) => Promise<Figures>
@@ -51,17 +52,13 @@ const LOADS: Readonly<Record<string, Load>> = {
 }
 
 export async function takeTurn(stage: Stage, report: (load: string) => void): Promise<Turn> {
-  const { value, stolen } = await watched(() => takeLoads(stage, report))
-  return { ...value, figures: { ...value.figures, stolen } }
-}
-
-async function takeLoads(stage: Stage, report: (load: string) => void): Promise<Turn> {
-  const figures: Figures = {}
+  const figures: Figures = { stolen: 0 }
   const failures: { load: string; reason: string }[] = []
   for (const [load, measure] of Object.entries(LOADS)) {
     report(load)
     try {
-      Object.assign(figures, await measure(stage))
+      const { value, stolen } = await stage.patience.undisturbed(() => measure(stage))
+      Object.assign(figures, value, { stolen: Math.max(figures.stolen ?? 0, stolen) })
     } catch (error) {
       failures.push({ load, reason: reasonOf(error) })
     }

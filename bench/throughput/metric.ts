@@ -93,7 +93,7 @@ export const METRICS = {
     digits: 2,
   },
   stolen: {
-    title: 'Taken by the host',
+    title: 'Taken by the host, worst load',
     short: 'stolen',
     unit: '%',
     better: 'lower',

@@ -33,6 +33,8 @@ export interface Settings {
   readonly quietSeconds: number
   readonly idleCpuSeconds: number
   readonly startUpTries: number
+  /** How long loads that the host disturbed may be repeated, together. */
+  readonly patienceSeconds: number
 }
 
 export interface Result {

@@ -12,9 +12,10 @@ import { withDirectory } from '../directory.js'
 import { INNER, UNDERLAY, type Pair, type Peer, type Tunnel } from '../peers/peer.js'
 import { answersPing, settle } from '../peers/settle.js'
 import { judge } from './bars.js'
-import { takeTurn } from './loads.js'
+import { takeTurn, type Stage } from './loads.js'
 import { provenance } from '../machine.js'
 import { PeerRecord, type Result, type Settings } from './result.js'
+import { Patience } from '../steal.js'
 
 interface Contestant {
   readonly peer: Peer
@@ -34,12 +35,14 @@ export async function runThroughput(
   await withDirectory(async (directory) => {
     try {
       const pair = await joined(lab)
+      const patience = new Patience(settings.patienceSeconds)
       for (let round = 0; round < settings.rounds; round++) {
         for (const contestant of rotate(present, round)) {
           const own = join(directory, `${contestant.peer.name}-${round}`)
           await mkdir(own, { mode: 0o700 })
           const label = `round ${round + 1}/${settings.rounds} ${contestant.peer.name}`
-          await playRound(contestant, { ...pair, directory: own }, round, settings, (load) => {
+          const stage = { pair: { ...pair, directory: own }, durations: settings, patience }
+          await playRound(contestant, stage, round, (load) => {
             report(`${label}: ${load}`)
           })
         }
@@ -93,24 +96,23 @@ const START_MS = 5_000
 
 async function playRound(
   { peer, record }: Contestant,
-  pair: Pair,
+  stage: Omit<Stage, 'tunnel'>,
   round: number,
-  settings: Settings,
   report: (load: string) => void,
 ): Promise<void> {
   let tunnel: Tunnel
   try {
     report('start')
-    tunnel = await peer.start(pair)
+    tunnel = await peer.start(stage.pair)
   } catch (error) {
     record.failedToStart(round, reasonOf(error))
     return
   }
   try {
-    await settle('an answered ping', tunnel.agents, () => answersPing(pair.a, INNER.b))
+    await settle('an answered ping', tunnel.agents, () => answersPing(stage.pair.a, INNER.b))
     await delay(START_MS)
     if (tunnel.describe !== undefined) record.agent ??= await tunnel.describe()
-    record.turn(round, await takeTurn({ pair, tunnel, durations: settings }, report))
+    record.turn(round, await takeTurn({ ...stage, tunnel }, report))
   } catch (error) {
     record.failedToStart(round, reasonOf(error))
   } finally {

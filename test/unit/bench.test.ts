@@ -125,6 +125,7 @@ const settings: Settings = {
   rounds: 2,
   roundsWithoutBar: 1,
   controls: 1,
+  patienceSeconds: 0,
   warmUpSeconds: 1,
   loadSeconds: 1,
   silentSeconds: 1,

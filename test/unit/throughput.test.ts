@@ -75,6 +75,7 @@ t.test('the README names each bar that was not reached', (t) => {
       quietSeconds: 1,
       idleCpuSeconds: 1,
       startUpTries: 1,
+      patienceSeconds: 0,
       quick: false,
       innerMtu: 1420,
     },
