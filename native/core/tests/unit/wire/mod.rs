@@ -1,0 +1,4 @@
+//! Datagrams, and the frames inside a session.
+
+mod datagram;
+mod frame;
