@@ -3,7 +3,8 @@
  * (proc_stat(5)).
  *
  * A measurement that the host disturbed is taken again, whatever it gave, while there is patience left; the least
- * disturbed one counts. Such spells last for seconds to minutes, hence the pauses.
+ * disturbed one counts. Such spells last for seconds to minutes: hence the pauses here, and hence a bench of many
+ * short runs takes the rest of them first.
  */
 import { readFile } from 'node:fs/promises'
 import { setTimeout as delay } from 'node:timers/promises'
@@ -11,7 +12,8 @@ import { setTimeout as delay } from 'node:timers/promises'
 /** Percent of the processors' time; links are emulated by a process, and one that stands still is another link. */
 const DISTURBED = 2
 const FIRST_PAUSE_MS = 2_000
-const LONGEST_PAUSE_MS = 32_000
+/** Pauses of 2 to 32 s: one measurement does not use up the patience of all. */
+const MOST_REPEATS = 5
 
 /** Since the machine started. */
 interface Ticks {
@@ -25,9 +27,12 @@ export interface Measurement<T> {
   readonly stolen: number
 }
 
-async function watched<T>(
+export const isDisturbed = (stolen: number): boolean => stolen > DISTURBED
+
+/** `stat` reads /proc/stat. */
+export async function watched<T>(
   measure: () => Promise<T>,
-  stat: Surroundings['stat'],
+  stat: Surroundings['stat'] = readStat,
 ): Promise<Measurement<T>> {
   const before = ticks(await stat())
   const value = await measure()
@@ -58,11 +63,10 @@ export class Patience {
   async undisturbed<T>(measure: () => Promise<T>): Promise<Measurement<T>> {
     const { stat, pause, now } = this.#around
     let best = await watched(measure, stat)
-    let pauseMs = FIRST_PAUSE_MS
-    while (best.stolen > DISTURBED && this.#leftMs > 0) {
+    for (let repeat = 0; repeat < MOST_REPEATS; repeat++) {
+      if (!isDisturbed(best.stolen) || this.#leftMs <= 0) break
       const began = now()
-      await pause(pauseMs)
-      pauseMs = Math.min(2 * pauseMs, LONGEST_PAUSE_MS)
+      await pause(FIRST_PAUSE_MS * 2 ** repeat)
       const next = await watched(measure, stat)
       if (next.stolen < best.stolen) best = next
       this.#leftMs -= now() - began

@@ -2,12 +2,14 @@
  * Parts of a run become one result. Pure.
  * Invariant: only what one machine measured of one commit, in the same way, is put together.
  */
+import { isDisturbed } from '../steal.js'
 import { judge } from './judge.js'
 import { seedsOf } from './mode.js'
 import {
   ContestantRecord,
   type ContestantResult,
   type Result,
+  type Run,
   type ScenarioResult,
   type Settings,
 } from './result.js'
@@ -27,7 +29,10 @@ function conditions({ provenance, settings }: Result): unknown {
   return { cpu, cores, memoryMB, kernel, tree, ...settings, ...which }
 }
 
-/** `order` gives the scenarios their places. A run of the same seed is replaced by the newer one. */
+/**
+ * `order` gives the scenarios their places. A run of the same seed is replaced by the newer one, but never by one that
+ * the host disturbed more.
+ */
 export function merge(older: Result, newer: Result, order: readonly Scenario[]): Result {
   const scenarios = order.flatMap(({ name }) => {
     const parts = [older, newer].flatMap(({ scenarios }) =>
@@ -55,7 +60,7 @@ export function merge(older: Result, newer: Result, order: readonly Scenario[]):
   }
 }
 
-function mergeScenarios(older: ScenarioResult, newer: ScenarioResult): ScenarioResult {
+export function mergeScenarios(older: ScenarioResult, newer: ScenarioResult): ScenarioResult {
   const all = [...older.contestants, ...newer.contestants]
   const names = [...new Set(all.map(({ name }) => name))]
   return {
@@ -67,7 +72,12 @@ function mergeScenarios(older: ScenarioResult, newer: ScenarioResult): ScenarioR
 }
 
 function mergeContestants(parts: readonly ContestantResult[]): ContestantResult {
-  const runs = new Map(parts.flatMap((part) => part.runs).map((run) => [run.seed, run]))
+  const runs = new Map<number, Run>()
+  for (const run of parts.flatMap((part) => part.runs)) {
+    const before = runs.get(run.seed)
+    const isQuiet = !isDisturbed(stolen(run))
+    if (before === undefined || isQuiet || stolen(run) < stolen(before)) runs.set(run.seed, run)
+  }
   const failures = parts.flatMap((part) => part.failures).filter(({ seed }) => !runs.has(seed))
   const record = new ContestantRecord(parts[0]?.name ?? '')
   for (const run of [...runs.values()].sort((a, b) => a.seed - b.seed)) {
@@ -77,6 +87,16 @@ function mergeContestants(parts: readonly ContestantResult[]): ContestantResult 
     record.failed(seed, reason)
   }
   return record.finish()
+}
+
+const stolen = ({ figures }: Run): number => figures.stolen ?? 0
+
+/** Those of which the host disturbed any contestant's run. */
+export function disturbedSeeds({ contestants }: ScenarioResult): number[] {
+  const runs = contestants.flatMap(({ runs }) => runs)
+  return [...new Set(runs.filter((run) => isDisturbed(stolen(run))).map(({ seed }) => seed))].sort(
+    (a, b) => a - b,
+  )
 }
 
 /** Whether nothing is left to run of what `whole` asks for. */

@@ -9,7 +9,13 @@ import {
 import type { Arrivals } from '../../bench/multipath/flows.js'
 import { judge } from '../../bench/multipath/judge.js'
 import { multipathMarkdown } from '../../bench/multipath/markdown.js'
-import { agree, isComplete, merge } from '../../bench/multipath/merge.js'
+import {
+  agree,
+  disturbedSeeds,
+  isComplete,
+  merge,
+  mergeScenarios,
+} from '../../bench/multipath/merge.js'
 import { seedsOf } from '../../bench/multipath/mode.js'
 import {
   ContestantRecord,
@@ -192,6 +198,23 @@ t.test('parts add up, in the order of the grid, and are judged together', (t) =>
     { scenario: 'a', value: 20 },
     { scenario: 'b', value: 199, outcome: 'pass' },
   ])
+  t.end()
+})
+
+t.test('of two runs of a seed the newer counts, unless the host disturbed it more', (t) => {
+  const disturbed = (gap: number, stolen: number): ScenarioResult => {
+    const record = new ContestantRecord('edpf')
+    record.add(1, { figures: { gap, stolen } }, null)
+    return { ...result([]), contestants: [record.finish()] }
+  }
+  const kept = (older: ScenarioResult, newer: ScenarioResult): number | undefined =>
+    mergeScenarios(older, newer).contestants[0]?.summary.gap?.median
+  t.equal(kept(disturbed(1, 0.1), disturbed(2, 2)), 2)
+  t.equal(kept(disturbed(1, 0.1), disturbed(2, 3)), 1)
+  t.equal(kept(disturbed(1, 5), disturbed(2, 4)), 2)
+  t.equal(kept(disturbed(1, 4), disturbed(2, 5)), 1)
+  t.same(disturbedSeeds(disturbed(1, 3)), [1])
+  t.same(disturbedSeeds(disturbed(1, 2)), [])
   t.end()
 })
 

@@ -13,11 +13,11 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant as Clock};
 
-use data_encoding::{BASE64, HEXLOWER};
 use super::captured::{
     CAPTURED_PSK, INITIATION_TIME, INITIATOR_INDEX, NamedEntropy, RESPONDER_INDEX,
     WIREGUARD_GO_PRIVATE, captured_node, captured_psk, open, seal,
 };
+use data_encoding::{BASE64, HEXLOWER};
 use whalescale_core::handshake::mac::{MacSigner, MacVerifier};
 use whalescale_core::handshake::noise::{Initiator, Responder};
 use whalescale_core::handshake::tai64n::Tai64n;
