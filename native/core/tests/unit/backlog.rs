@@ -1,5 +1,4 @@
 //! The control law for queues that are emptied in batches, on virtual time.
-#![allow(clippy::unwrap_used, reason = "a test may fail here")]
 
 use std::time::Duration;
 

@@ -1,8 +1,6 @@
 //! Keys and what follows from them: RFC 8032 vectors, with images, addresses and signatures computed
 //! independently (noble-curves, noble-hashes), and every kind of key that must be refused.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use curve25519_dalek::constants::EIGHT_TORSION;
 use curve25519_dalek::edwards::CompressedEdwardsY;
 use proptest::prelude::*;

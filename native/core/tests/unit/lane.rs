@@ -1,5 +1,4 @@
 //! The lane of super-packets: what passes, what waits, and in which order.
-#![allow(clippy::unwrap_used, reason = "a test may fail here")]
 
 use crate::inner::packets::{Flow, payload};
 use proptest::prelude::*;

@@ -1,7 +1,5 @@
 //! The replay window against a naive twin that remembers every counter.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use std::collections::BTreeSet;
 
 use proptest::prelude::*;

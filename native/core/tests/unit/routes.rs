@@ -1,7 +1,5 @@
 //! Longest-prefix match against a naive twin that looks at every route.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use proptest::prelude::*;

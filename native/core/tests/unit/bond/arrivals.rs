@@ -1,7 +1,5 @@
 //! The receiving end's account of each path, and the feedback made from it, on virtual time.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use std::collections::BTreeSet;
 use std::time::Duration;
 

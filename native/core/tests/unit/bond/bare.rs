@@ -1,5 +1,4 @@
 //! Loss of bare data: what is counted, what is reported, and what that decides.
-#![allow(clippy::expect_used, reason = "a test fails by panicking")]
 
 use std::time::Duration;
 

@@ -1,7 +1,5 @@
 //! The reordering buffer: properties on virtual time, a naive twin, and hostile sequences.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 

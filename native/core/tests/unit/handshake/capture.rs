@@ -5,8 +5,6 @@
 //! in a network namespace of its own, where the only peer is wireguard-go on loopback; the namespace,
 //! the interface and the process end with it.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use std::fs;
 use std::net::UdpSocket;
 use std::path::{Path, PathBuf};

@@ -1,7 +1,5 @@
 //! What the handshake tests share: fixed keys, repeatable entropy, and the file of captured bytes.
 
-#![allow(clippy::expect_used, reason = "a test fails by panicking")]
-
 use std::collections::BTreeMap;
 
 use blake2::{Blake2s256, Digest};

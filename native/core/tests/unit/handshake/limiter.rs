@@ -1,7 +1,5 @@
 //! The rate limit: 20 messages per second and source, five at once, in bounded memory.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 

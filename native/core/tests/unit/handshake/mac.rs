@@ -1,7 +1,5 @@
 //! mac1, mac2 and cookies: against captured wireguard-go messages, and every way to be wrong.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use std::net::SocketAddr;
 use std::time::Duration;
 

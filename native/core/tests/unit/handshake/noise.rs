@@ -1,7 +1,5 @@
 //! The Noise handshake: against captured wireguard-go messages, against itself, against forgers.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use std::time::Duration;
 
 use super::captured::{

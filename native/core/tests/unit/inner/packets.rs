@@ -1,6 +1,5 @@
 //! Packets for the tests of the inner module, and the naive twins of its fast routines: everything
 //! here works a byte at a time and recomputes all sums from scratch.
-#![allow(clippy::unwrap_used, reason = "a test may fail here")]
 
 use proptest::prelude::*;
 use whalescale_core::inner::segment::plan;

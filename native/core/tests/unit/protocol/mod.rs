@@ -4,8 +4,6 @@
 //! Every vector is computed with the shipped code from inputs that the document names. All three sets
 //! must be equal, so a vector that is added, changed or left out anywhere fails.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 mod bonded;
 mod computed;
 mod session;
