@@ -9,6 +9,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::thread;
 use std::time::Duration;
 
 use arrayvec::ArrayVec;
@@ -128,6 +129,8 @@ impl ReceiveThread {
         let mut now = since;
         let mut ready = 0;
         while ready == 0 && now - since < patience {
+            // What gives the answer may wait for this very processor.
+            thread::yield_now();
             ready = poller.wait(Some(Duration::ZERO))?;
             now = clock::now();
         }
