@@ -52,7 +52,7 @@ const LOADS: Readonly<Record<string, Load>> = {
 }
 
 export async function takeTurn(stage: Stage, report: (load: string) => void): Promise<Turn> {
-  const figures: Figures = { stolen: 0 }
+  const figures: Figures = {}
   const failures: { load: string; reason: string }[] = []
   for (const [load, measure] of Object.entries(LOADS)) {
     report(load)
