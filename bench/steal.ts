@@ -27,7 +27,8 @@ export interface Measurement<T> {
   readonly stolen: number
 }
 
-export const isDisturbed = (stolen: number): boolean => stolen > DISTURBED
+/** `allowed`: for what is more sensitive than a mean or a median. */
+export const isDisturbed = (stolen: number, allowed = DISTURBED): boolean => stolen > allowed
 
 /** `stat` reads /proc/stat. */
 export async function watched<T>(

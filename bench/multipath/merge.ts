@@ -13,7 +13,7 @@ import {
   type ScenarioResult,
   type Settings,
 } from './result.js'
-import type { Scenario } from './scenario.js'
+import type { Kind, Scenario } from './scenario.js'
 
 /** Whether both are parts of one run. */
 export function agree(a: Result, b: Result): boolean {
@@ -60,22 +60,33 @@ export function merge(older: Result, newer: Result, order: readonly Scenario[]):
   }
 }
 
+/** Percent of the processors' time: a hundredth of the requests decides the 99th percentile of how long they take. */
+const DISTURBED_RPC = 0.5
+
+const isDisturbedRun = (kind: Kind, run: Run): boolean =>
+  isDisturbed(stolen(run), kind === 'rpc' ? DISTURBED_RPC : undefined)
+
+const stolen = ({ figures }: Run): number => figures.stolen ?? 0
+
 export function mergeScenarios(older: ScenarioResult, newer: ScenarioResult): ScenarioResult {
   const all = [...older.contestants, ...newer.contestants]
   const names = [...new Set(all.map(({ name }) => name))]
   return {
     ...newer,
     contestants: names.map((name) =>
-      mergeContestants(all.filter((contestant) => contestant.name === name)),
+      mergeContestants(
+        newer.kind,
+        all.filter((contestant) => contestant.name === name),
+      ),
     ),
   }
 }
 
-function mergeContestants(parts: readonly ContestantResult[]): ContestantResult {
+function mergeContestants(kind: Kind, parts: readonly ContestantResult[]): ContestantResult {
   const runs = new Map<number, Run>()
   for (const run of parts.flatMap((part) => part.runs)) {
     const before = runs.get(run.seed)
-    const isQuiet = !isDisturbed(stolen(run))
+    const isQuiet = !isDisturbedRun(kind, run)
     if (before === undefined || isQuiet || stolen(run) < stolen(before)) runs.set(run.seed, run)
   }
   const failures = parts.flatMap((part) => part.failures).filter(({ seed }) => !runs.has(seed))
@@ -89,14 +100,11 @@ function mergeContestants(parts: readonly ContestantResult[]): ContestantResult 
   return record.finish()
 }
 
-const stolen = ({ figures }: Run): number => figures.stolen ?? 0
-
 /** Those of which the host disturbed any contestant's run. */
-export function disturbedSeeds({ contestants }: ScenarioResult): number[] {
+export function disturbedSeeds({ kind, contestants }: ScenarioResult): number[] {
   const runs = contestants.flatMap(({ runs }) => runs)
-  return [...new Set(runs.filter((run) => isDisturbed(stolen(run))).map(({ seed }) => seed))].sort(
-    (a, b) => a - b,
-  )
+  const seeds = runs.filter((run) => isDisturbedRun(kind, run)).map(({ seed }) => seed)
+  return [...new Set(seeds)].sort((a, b) => a - b)
 }
 
 /** Whether nothing is left to run of what `whole` asks for. */

@@ -13,8 +13,8 @@ import { mptcp, plainTcp, whalescale, type Carrier, type Scheduler } from './car
 import { buildEmulator, type Link } from '#src/cli/demo/emulator.js'
 import { judge } from './judge.js'
 import { MEASURES, type Measured } from './measure.js'
-import { disturbedSeeds, mergeScenarios } from './merge.js'
 import { seedsOf } from './mode.js'
+import { replay } from './replay.js'
 import { ContestantRecord, type Result, type ScenarioResult, type Settings } from './result.js'
 import type { Scenario } from './scenario.js'
 
@@ -57,7 +57,12 @@ export async function runMultipath(
       for (const scenario of scenarios) {
         played.push(await play(campaign, scenario, seedsOf(scenario, settings)))
       }
-      return await replay(campaign, played)
+      const until = performance.now() + settings.patienceSeconds * 1000
+      return await replay(
+        played,
+        (scenario, seeds) => play(campaign, scenario, seeds),
+        () => performance.now() < until,
+      )
     } finally {
       await lab.close()
     }
@@ -72,21 +77,6 @@ export async function runMultipath(
     scenarios: results,
     bars,
   }
-}
-
-/** Goes round again over what the host disturbed, until nothing of it is left, or no patience. */
-async function replay(campaign: Campaign, played: ScenarioResult[]): Promise<ScenarioResult[]> {
-  const until = performance.now() + campaign.settings.patienceSeconds * 1000
-  const isPatient = (): boolean => performance.now() < until
-  const results = [...played]
-  while (isPatient() && results.some((result) => disturbedSeeds(result).length > 0)) {
-    for (const [i, before] of results.entries()) {
-      const seeds = disturbedSeeds(before)
-      if (seeds.length === 0 || !isPatient()) continue
-      results[i] = mergeScenarios(before, await play(campaign, before, seeds))
-    }
-  }
-  return results
 }
 
 async function play(

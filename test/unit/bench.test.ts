@@ -17,6 +17,7 @@ import {
   mergeScenarios,
 } from '../../bench/multipath/merge.js'
 import { seedsOf } from '../../bench/multipath/mode.js'
+import { replay } from '../../bench/multipath/replay.js'
 import {
   ContestantRecord,
   type Result,
@@ -201,12 +202,13 @@ t.test('parts add up, in the order of the grid, and are judged together', (t) =>
   t.end()
 })
 
+function disturbed(gap: number, stolen: number, seed = 1): ScenarioResult {
+  const record = new ContestantRecord('edpf')
+  record.add(seed, { figures: { gap, stolen } }, null)
+  return { ...result([]), contestants: [record.finish()] }
+}
+
 t.test('of two runs of a seed the newer counts, unless the host disturbed it more', (t) => {
-  const disturbed = (gap: number, stolen: number): ScenarioResult => {
-    const record = new ContestantRecord('edpf')
-    record.add(1, { figures: { gap, stolen } }, null)
-    return { ...result([]), contestants: [record.finish()] }
-  }
   const kept = (older: ScenarioResult, newer: ScenarioResult): number | undefined =>
     mergeScenarios(older, newer).contestants[0]?.summary.gap?.median
   t.equal(kept(disturbed(1, 0.1), disturbed(2, 2)), 2)
@@ -216,6 +218,51 @@ t.test('of two runs of a seed the newer counts, unless the host disturbed it mor
   t.same(disturbedSeeds(disturbed(1, 3)), [1])
   t.same(disturbedSeeds(disturbed(1, 2)), [])
   t.end()
+})
+
+t.test('a 99th percentile is disturbed by less than a median', (t) => {
+  const rpc = (stolen: number): ScenarioResult => ({ ...disturbed(1, stolen), kind: 'rpc' })
+  t.same(disturbedSeeds(rpc(0.6)), [1])
+  t.same(disturbedSeeds(rpc(0.5)), [])
+  t.end()
+})
+
+/** Goes round again; `stolen` is what the host takes from one repetition after the other, and then no more. */
+async function rounds(
+  played: readonly ScenarioResult[],
+  stolen: readonly number[],
+  patience = Infinity,
+): Promise<{ order: string[]; gaps: (number | undefined)[] }> {
+  const order: string[] = []
+  const again = (scenario: ScenarioResult, seeds: readonly number[]): Promise<ScenarioResult> => {
+    const taken = stolen[order.length] ?? 0
+    order.push(`${scenario.name} ${seeds.join()}`)
+    const [seed = 0] = seeds
+    return Promise.resolve({ ...disturbed(order.length, taken, seed), name: scenario.name })
+  }
+  const results = await replay(played, again, () => order.length < patience)
+  return { order, gaps: results.map(({ contestants }) => contestants[0]?.summary.gap?.median) }
+}
+
+const spell = [
+  { ...disturbed(100, 10), name: 'a' },
+  { ...disturbed(200, 0), name: 'b' },
+  { ...disturbed(300, 10, 7), name: 'c' },
+]
+
+t.test(
+  'what the host disturbed is run again, round after round, until nothing of it is left',
+  async (t) => {
+    const { order, gaps } = await rounds(spell, [5, 0, 0])
+    t.same(order, ['a 1', 'c 7', 'a 1'])
+    t.same(gaps, [3, 200, 2])
+  },
+)
+
+t.test('when patience is at its end, the rest of the round is left out', async (t) => {
+  const { order, gaps } = await rounds(spell, [20, 5], 1)
+  t.same(order, ['a 1'])
+  t.same(gaps, [100, 200, 300])
 })
 
 t.test('a run is complete when no seed of any scenario is missing', (t) => {
